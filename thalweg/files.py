@@ -256,7 +256,7 @@ def _replace(target: Path, temporary: Path, before: os.stat_result | None, mode:
         if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
             with contextlib.suppress(OSError):  # only root may give files away
                 os.chown(temporary, before.st_uid, before.st_gid)
-    # Set last, since a writer may have put a file of its own in the place of the temporary one.
+    # Set last, since a writer may have put a file of its own instead of the temporary one.
     temporary.chmod(mode)
     try:
         temporary.replace(target)

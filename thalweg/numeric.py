@@ -1,4 +1,4 @@
-"""Numbers that users give: whole ones of any kind, functions of the step in the place of one, and shares of
+"""Numbers that users give: integers of any kind, functions of the step instead of one, and shares of
 a count as a person computes them; and numbers of things in words.
 """
 
@@ -50,7 +50,7 @@ def is_real(value: Any) -> bool:
 
 
 def is_schedule(value: Any) -> bool:
-    """Return whether what is given in the place of a number is a function of the number of steps taken.
+    """Return whether what is given instead of a number is a function of the number of steps taken.
 
     An object with `__float__` is a number, even one that can be called; a class is neither.
 

@@ -83,7 +83,7 @@ def test_before_training_and_of_other_matrices(line_file: Path, matrix: str) -> 
         (("-k", "0"), "-k must be at least 1"),
         (("--lr", "-1"), "--lr -1"),
         (("--along", "0"), "--along must be at least 1"),
-        (("--along", "5", "--epochs", "0"), "--along is of the training"),
+        (("--along", "5", "--epochs", "0"), "--along needs training"),
         (("--html", "page.txt"), "ends in .html"),
     ],
 )

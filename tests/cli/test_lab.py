@@ -125,8 +125,8 @@ def test_a_finding_that_misses_theory_is_a_failure_that_is_shown(folder: Path) -
             "sets used, which is given as a setting, too",
         ),
         (("lasso", "--seed", "2", "--set", "seed=3"), "The seed is given twice"),
-        (("--slider", "2"), "--slider, --seed, --set and --out are of one lab"),
-        (("--out", "page.html"), "--slider, --seed, --set and --out are of one lab"),
+        (("--slider", "2"), "--slider, --seed, --set and --out need the name of a lab"),
+        (("--out", "page.html"), "--slider, --seed, --set and --out need the name of a lab"),
     ],
 )
 def test_wrong_input(folder: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -57,7 +57,7 @@ def test_the_surface_of_the_documents(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("bowl", "-o", ","), "--optimizers names nobody"),
+        (("bowl", "-o", ","), "--optimizers is empty"),
         (("bowl", "-o", "gd,sgd,SGD"), "'sgd' is named twice"),
         (("bowl", "--start", "1;2"), "--start expects numbers separated by commas"),
         (("bowl", "--lr", "0"), "A learning rate must be a positive number"),
@@ -90,4 +90,4 @@ def test_a_card_with_its_movie(folder: Path) -> None:
     assert '"name":"lion"' in page
     refused = call("explain", "rules.adam", "--html", "rule.html")
     assert refused.exit_code == 2
-    assert "--html is of an optimizer" in refused.stderr
+    assert "--html works for optimizers only" in refused.stderr

@@ -170,7 +170,7 @@ def test_predictions_are_those_of_python(two_runs: Path, ending: str) -> None:
         ("a\n1\n", ("--columns", "b"), "has no column 'b'"),
         ("1\n2\n", ("--columns", "b"), "no line of names"),
         ("1\n", ("--array", "x"), "Only a .npz"),
-        ("1\n", ("--output", "logits"), "--output is raw, probability or class"),
+        ("1\n", ("--output", "logits"), "--output must be raw, probability or class"),
         ("1\n", ("--output", "class"), "outputs are not classes"),
         ("1\n", ("--out", "x.txt"), "--out must be a file .npz"),
     ],
@@ -209,7 +209,7 @@ def test_the_rows_of_a_set_of_the_task(two_runs: Path) -> None:
     missing = call("predict", "line-adam-1", "test")
     assert missing.exit_code == 2
     assert "no test set" in missing.stderr
-    assert "are of files" in call("predict", "line-adam-1", "train", "--array", "x").stderr
+    assert "apply to files" in call("predict", "line-adam-1", "train", "--array", "x").stderr
 
 
 def test_predict_takes_the_name_that_runs_shows(two_runs: Path) -> None:

@@ -161,7 +161,7 @@ def test_wrong_arguments_are_refused(arguments: Any, message: str) -> None:
 def test_wrong_steps_are_refused() -> None:
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(TaskError, match="budget is a number"):
+    with pytest.raises(TaskError, match="budget must be a number"):
         Doctor(model, optimizer, budget=-1)
     with pytest.raises(TaskError, match="Unknown loss"):
         Doctor(model, optimizer, loss="hubber")

@@ -220,7 +220,7 @@ def scripted() -> nn.Module:
         (nn.Linear(2, 2), init.forget_gate(), "forget_gate matches nothing: it is for recurrent"),
         (net(), init.he().on("hiden"), "matches nothing.*'hidden'.*0 .hidden., 2 .norm."),
         (net(), init.he().on("conv*"), "matches nothing"),
-        (net(), "he", "made by thalweg.init"),
+        (net(), "he", "must be one of thalweg.init"),
         (3, init.he(), "takes an nn.Module; got int"),
         (scripted(), init.he(), "compiled by torch.jit.*Start the model before"),
     ],

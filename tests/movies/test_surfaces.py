@@ -175,7 +175,7 @@ def test_a_function_of_the_user_s_own(tmp_path: Path) -> None:
     [
         ("rosenbrok", "no surface 'rosenbrok'.*'rosenbrock'"),
         ("digits", "It is a task, whose model has more than two numbers"),
-        ("rosenbrock:dimensions=3", "no function of two numbers"),
+        ("rosenbrock:dimensions=3", "not a function of two numbers"),
         ("nowhere.py", "no file nowhere.py"),
     ],
 )

@@ -209,7 +209,7 @@ def test_of_a_mean_of_ones_own_the_user_says_over_what_it_goes() -> None:
 def test_a_weight_that_is_none(weight: float) -> None:
     with pytest.raises(TaskError, match=r"batch_weight returned .*finite number ≥ 0"):
         measured(Cost("mse", batch_weight=lambda o, t: weight), LOGITS, SHARES)
-    with pytest.raises(TaskError, match=r"batch_weight is a function"):
+    with pytest.raises(TaskError, match=r"batch_weight must be a function"):
         Cost("mse", batch_weight=3)  # type: ignore[arg-type]
 
 

@@ -201,7 +201,7 @@ def test_a_head_that_is_tied_is_named_in_the_message() -> None:
 
 def test_what_is_no_route_is_refused_where_it_is_written() -> None:
     with pytest.raises(
-        RuleError, match=r"no parameters are of the kind 'heads'. Did you mean 'head'"
+        RuleError, match=r"No parameters are of the kind 'heads'. Did you mean 'head'"
     ):
         route(heads=lion(), rest=adam())
     with pytest.raises(RuleError, match=r"the pattern 'hidden' is a kind"):

@@ -338,7 +338,11 @@ def no_validation() -> Any:
         (line(), {"search": "haling"}, "No search is called 'haling'.*'halving'"),
         (line(), {"executor": "rai"}, "No executor is called 'rai'.*'ray'"),
         (line(), {"stack": -2}, "at least one model"),
-        (line(), {"stack": "yes"}, "stack is True, False, a number of models or None; got 'yes'"),
+        (
+            line(),
+            {"stack": "yes"},
+            "stack must be True, False, a number of models or None; got 'yes'",
+        ),
         (line(), {"seeds": 0}, "at least one seed"),
         (line(), {"final_seeds": 0}, "at least one seed"),
         (line(), {"final_seeds": [1, 2]}, "The seed 1 is among"),

@@ -247,9 +247,9 @@ def test_bad_numbers_are_refused(
         ({"name": ["cosine"]}, "a schedule must be stored as a dictionary with its name"),
         (
             {"name": "cosin", "steps": 5},
-            "no schedule is called 'cosin'; there are constant, ",
+            "No schedule is called 'cosin'; there are constant, ",
         ),
-        ({"name": "Schedule"}, "no schedule is called 'Schedule'; there are"),
+        ({"name": "Schedule"}, "No schedule is called 'Schedule'; there are"),
         (
             {"name": "cosine", "steps": 5, "flor": 0.1},
             "cosine has no 'flor'; it has peak, steps, floor, warmup. Did you mean 'floor'?",

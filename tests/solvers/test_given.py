@@ -203,7 +203,7 @@ def test_wrong_arguments_of_solvers_by_blocks_are_refused() -> None:
 
 
 def test_what_is_no_model_or_loss_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"model is a torch\.nn\.Module"):
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module"):
         flat_objective(3, lambda model: model)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="loss is a function"):
+    with pytest.raises(TypeError, match="loss must be a function"):
         flat_objective(torch.nn.Linear(1, 1), 3)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Newton's methods with a matrix that is given in the place of the Hessian."""
+"""Newton's methods with a matrix that is given instead of the Hessian."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_what_cannot_be_is_said() -> None:
     task = blobs(model=residual)
     with pytest.raises(TaskError, match="no layer '9'"):
         quiet(task, strategy=freezing({"9": (0, 1)}))
-    with pytest.raises(TaskError, match=r"Layer '0' is trained from .*got \(0.5, 0.2\)"):
+    with pytest.raises(TaskError, match=r"Layer '0' must be trained from .*got \(0.5, 0.2\)"):
         freezing({"0": (0.5, 0.2)})
     with pytest.raises(TaskError, match="Epoch 6 of 10 trains nothing"):
         quiet(blobs(model=single), strategy=freezing({"0": (0, 0.5)}))

@@ -208,7 +208,7 @@ class Same(Strategy):
         ("curriculum:first_share=1", "nothing for the curriculum"),
         ("curriculum:order=up", "'easy' or 'hard' or 'random'; got 'up'"),
         ("curriculum:refresh=0", "refresh is an integer"),
-        ("curriculum:difficulty=size", "named is 'loss' or 'self'; got 'size'"),
+        ("curriculum:difficulty=size", "named must be 'loss' or 'self'; got 'size'"),
         ("plain:parts=0", "parts must be an integer ≥ 1; got 0"),
     ],
 )

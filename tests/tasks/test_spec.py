@@ -44,7 +44,7 @@ def test_texts(text: str, home: str, function: str, options: dict[str, str]) -> 
         ("parity:bits=seven", "'bits' is an integer; got 'seven'"),
         ("parity:bits=7.5", "'bits' is an integer; got '7.5'"),
         ("parity:bit=7", "no option 'bit'. Did you mean 'bits'"),
-        ("deep_quadratic:noise=loud", "'noise' is a number; got 'loud'"),
+        ("deep_quadratic:noise=loud", "'noise' must be a number; got 'loud'"),
         ("parity:bits=3,relevant=4", "Of 3 bits, relevant=4 cannot matter"),
         ("paritty:bits=3", "There is no module 'paritty' .* Did you mean 'parity'"),
     ],

@@ -186,7 +186,7 @@ def test_the_usual_budget() -> None:
             "R2 cannot exceed 1; the target is r2 1.5. For 1.5 % write 0.015",
         ),
         ("mse", Target("f1", 0.5), "no metric 'f1'"),
-        ("mse", 0.95, r"is a Target, .* such as Target\('accuracy', 0.95\); got 0.95"),
+        ("mse", 0.95, r"must be a Target, .* such as Target\('accuracy', 0.95\); got 0.95"),
     ],
 )
 def test_targets_that_cannot_be_reached(cost: Any, target: Any, message: str) -> None:

@@ -138,7 +138,7 @@ def test_a_callback_stops_a_run(event: str) -> None:
 
 
 def test_a_reason_to_stop_is_a_text() -> None:
-    with pytest.raises(TaskError, match=r"reason to stop is a text.*got 3"):
+    with pytest.raises(TaskError, match=r"reason to stop must be a text.*got 3"):
         quiet(blobs(), callbacks=[At("step", lambda t: t.stop(3))])
 
 
@@ -234,8 +234,8 @@ def test_early_stopping_may_stand_among_callbacks() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"callbacks": Diary()}, "callbacks is a list"),
-        ({"callbacks": 3}, "callbacks is a list"),
+        ({"callbacks": Diary()}, "callbacks must be a list"),
+        ({"callbacks": 3}, "callbacks must be a list"),
         ({"callbacks": [Diary]}, "call it"),
         ({"callbacks": [print]}, "A callback is an object"),
         ({"callbacks": [EarlyStopping(), EarlyStopping()]}, "2 among the callbacks"),

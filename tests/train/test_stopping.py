@@ -83,7 +83,7 @@ def test_on_the_training_set() -> None:
 
 
 def test_bad_rules() -> None:
-    with pytest.raises(TaskError, match="number of epochs, at least one"):
+    with pytest.raises(TaskError, match="patience must be an integer of at least 1"):
         EarlyStopping(patience=0)
     with pytest.raises(TaskError, match="min_delta"):
         EarlyStopping(min_delta=-1)

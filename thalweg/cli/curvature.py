@@ -1,4 +1,4 @@
-"""`thalweg curvature`: how a task's loss bends where an optimizer has brought the model."""
+"""`thalweg curvature`: the curvature of a task's loss at the end of training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def curvature(
     optimizer: Annotated[
         str,
         typer.Option(
-            "--optimizer", "-o", help="Trains the model, and has the sharpness; also file.py:name."
+            "--optimizer", "-o", help="The optimizer that trains the model; also file.py:name."
         ),
     ] = "adam",
     lr: Annotated[
@@ -42,7 +42,7 @@ def curvature(
     matrix: Annotated[str, typer.Option(help="hessian, ggn or fisher.")] = "hessian",
     rows: Annotated[int, typer.Option(help="Rows of the training set that are used.")] = 1024,
     k: Annotated[int, typer.Option("-k", help="Eigenvalues at each end.")] = 1,
-    most: Annotated[int, typer.Option(help="Products for them, at most.")] = 100,
+    most: Annotated[int, typer.Option(help="The most products for them.")] = 100,
     probes: Annotated[int, typer.Option(help="Random vectors of the density.")] = 6,
     by_layer: Annotated[
         bool,
@@ -53,10 +53,10 @@ def curvature(
     training: Annotated[
         bool, typer.Option("--training", help="Keep dropout and batch norm in training mode.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the run and of the random vectors.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the run and of the random vectors.")] = 0,
     along: Annotated[
         int | None,
-        typer.Option(help="Record the sharpness every so many steps of the training."),
+        typer.Option(help="Record the sharpness every this many steps of training."),
     ] = None,
     html: Annotated[
         Path | None,
@@ -64,7 +64,7 @@ def curvature(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how the loss bends where training has led.
+    """Measure the curvature of the loss at the end of training.
 
     Trains for some epochs, then prints the largest and the smallest
     eigenvalues of the loss's Hessian, of all and by layer, its trace and

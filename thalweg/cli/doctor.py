@@ -42,19 +42,19 @@ def doctor(
     settings: SettingsOption = None,
     start: InitOption = None,
     budget: Annotated[
-        float, typer.Option(help="Time of watching, as a share of that of training.")
+        float, typer.Option(help="Time for watching, as a share of training time.")
     ] = 0.05,
     forks: Annotated[
-        float, typer.Option(help="Gradients that trying remedies may cost; 0 for none.")
+        float, typer.Option(help="Budget for trying remedies, in gradients; 0 for none.")
     ] = 5000.0,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Take the remedies of confirmed faults, and train again.")
+        bool, typer.Option("--fix", help="Apply the remedies of confirmed faults, and train again.")
     ] = False,
     html: PageOption = None,
     force: OverPageOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why training is slow or bad, prove it, and mend it.
+    """Say why training is slow or bad, test that, and fix it.
 
     Looks at data, model and recipe, then trains and watches. What it suspects
     it tries: from a state of the run it trains some steps with and without

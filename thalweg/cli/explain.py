@@ -48,8 +48,8 @@ def explain(
 ) -> None:
     """Say what an optimizer is: equation, paper, when to use it, cost, and how to call it.
 
-    Upper and lower case are alike. Where two share a name, the end says
-    how to see the other: rules.adam is the rule, optim.Adam the optimizer.
+    Names ignore case. Where two share a name, the last line says how to
+    see the other: rules.adam is the rule, optim.Adam the optimizer.
     `thalweg list` shows the names.
     """
     from thalweg.cli.shared.console import print_json

@@ -38,16 +38,14 @@ def graph(
         Path | None,
         typer.Option(
             "--doctor",
-            help="Marks nodes by the doctor's verdicts: what thalweg doctor --json printed.",
+            help="Verdicts to mark nodes by: the output of thalweg doctor --json.",
             parser=path_of,
             metavar="PATH",
             show_default="none",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(help="Rows of the batch that is run through.")] = 2,
-    unfold: Annotated[
-        bool, typer.Option("--unfold", help="Show repeated blocks each by itself.")
-    ] = False,
+    rows: Annotated[int, typer.Option(help="Rows of the batch that runs through the model.")] = 2,
+    unfold: Annotated[bool, typer.Option("--unfold", help="Show every repeated block.")] = False,
     html: PageOption = None,
     svg: Annotated[
         Path | None,
@@ -59,7 +57,7 @@ def graph(
     """Show a model as a graph: layers, shapes, parameters, FLOPs.
 
     Runs a batch of the task through the model and records what follows what;
-    blocks that come again and again are shown once in a large one. With a run that was
+    blocks that repeat are shown once in a large one. With a run that was
     trained with --gauges, nodes are coloured by the norm of the gradient and
     by update / weight; --doctor marks those that the doctor names.
     """

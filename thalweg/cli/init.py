@@ -32,24 +32,30 @@ _USUAL = "default,he,glorot,orthogonal,orthogonal|bias|lsuv"
 def init(
     task: TaskArgument,
     compared: Annotated[
-        str, typer.Option("--compare", help="Strategies by commas; default: what layers draw.")
+        str,
+        typer.Option(
+            "--compare", help="Initializers, separated by commas; default is PyTorch's own."
+        ),
     ] = _USUAL,
     shown: Annotated[
         str | None,
-        typer.Option("--show", metavar="STRATEGY", help="Start one model, show what was done."),
+        typer.Option(
+            "--show",
+            metavar="INITIALIZER",
+            help="Initialize one model by this, and show what was done.",
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Models of each strategy.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Models for each initializer.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the batch, and of --show.")] = 0,
     optimizer: Annotated[
-        str,
-        typer.Option(
-            "-o", "--optimizer", help="Who trains in the race of the strategies; also file.py:name."
-        ),
+        str, typer.Option("-o", "--optimizer", help="Optimizer of the race; also file.py:name.")
     ] = "adam",
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Of a trial of that race; 0: no race.", show_default="a tenth of the task's"
+            min=0,
+            help="Epochs of a trial of the race; 0: no race.",
+            show_default="a tenth of the task's",
         ),
     ] = None,
     batch_size: Annotated[
@@ -63,14 +69,14 @@ def init(
         bool, typer.Option("--json", help="Print one JSON document instead of text.")
     ] = False,
 ) -> None:
-    """Compare how strategies start a task's model, and race them shortly.
+    """Compare initializations of a task's model, then race them briefly.
 
     Runs one batch through fresh models and back. By layer it shows the
     logarithm of the root mean square of activations and of gradients, mean
     ± standard deviation over the seeds, and the loss next to that of the
-    best constant. Then one optimizer, tuned for each start, trains from all
-    of them with the same gradients on eight seeds. `thalweg list init` shows
-    the strategies.
+    best constant. Then one optimizer, tuned for each initializer, trains from all
+    of them with the same budget of gradients on eight seeds. `thalweg list
+    init` shows the initializers.
     """
     from thalweg.cli.shared.console import out, print_json
     from thalweg.cli.shared.values import read_spelled

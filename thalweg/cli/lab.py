@@ -28,18 +28,18 @@ EXAMPLES = (
 def lab(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Which lab.", show_default="lists them"),
+        typer.Argument(metavar="[NAME]", help="Name of the lab.", show_default="lists them"),
     ] = None,
     slider: Annotated[
         str | None,
         typer.Option(
             metavar="VALUE",
-            help="Where the lab's slider stands; `thalweg lab` says what it is and how far it goes.",
+            help="Value of the lab's slider; `thalweg lab` lists sliders and ranges.",
             show_default="the lab's own",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of what is drawn.", show_default="0", min=0)
+        int | None, typer.Option(help="Seed of the random numbers.", show_default="0", min=0)
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -39,14 +39,17 @@ def landscape(
         ),
     ],
     plane: Annotated[
-        str, typer.Option(help="pca: of the paths; random: two directions at the end of the first.")
+        str,
+        typer.Option(help="pca: of the paths; random: two directions at the end of the first run."),
     ] = "pca",
     points: Annotated[int, typer.Option(help="Points along the longer side of the plane.")] = 41,
     rows: Annotated[int, typer.Option(help="Rows of the training set that are used.")] = 1024,
     span: Annotated[
-        float, typer.Option(help="random: how far it reaches, in norms of filters.")
+        float, typer.Option(help="With random: how far it reaches, in norms of filters.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of random directions and of the choice of rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of random directions and of the choice of rows.")
+    ] = 0,
     html: Annotated[
         Path | None,
         typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
@@ -62,7 +65,7 @@ def landscape(
 
     The plane is that of the first two principal components of the paths, kept
     by `thalweg train --keep-path`; or of two random directions, with filters
-    as long as the model's. It says first how many evaluations that takes.
+    as long as the model's. The command first prints how many evaluations that takes.
     Ctrl-C ends it early, and keeps what was computed.
     """
     from thalweg.cli.shared.exits import INTERRUPTED

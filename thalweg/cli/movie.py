@@ -43,15 +43,17 @@ def movie(
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="Learning rate of all.", show_default="each the best of a grid"),
+        typer.Option(
+            help="Learning rate of all optimizers.", show_default="each the best of a grid"
+        ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps of each path.")] = 200,
     start: Annotated[
-        str | None, typer.Option(help="x,y where all begin.", show_default="the surface's")
+        str | None, typer.Option(help="Start x,y of all paths.", show_default="the surface's")
     ] = None,
     view: Annotated[
         str | None,
-        typer.Option(help="left,right,bottom,top to show.", show_default="the surface's"),
+        typer.Option(help="The view: left,right,bottom,top.", show_default="the surface's"),
     ] = None,
     noise: Annotated[
         float, typer.Option(help="Standard deviation on each coordinate of the gradient.")
@@ -76,7 +78,7 @@ def movie(
         bool, typer.Option("--json", help="Print paths and losses as one JSON document.")
     ] = False,
 ) -> None:
-    """Watch optimizers on their way over a surface, and change what they do.
+    """Watch optimizers move over a surface, and change their settings.
 
     Writes a page with contour lines, paths and losses. In the page the start
     can be dragged and the rates changed: the optimizers run again there, by

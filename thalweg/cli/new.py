@@ -39,7 +39,7 @@ def new(
     ] = "arrays",
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
 ) -> None:
-    """Write a task file to start from: it runs as it stands, with comments where yours goes.
+    """Write a task file to start from: it runs as it is, with comments where your parts go.
 
     Kinds: arrays (NumPy arrays or tensors in memory), dataset (a torch
     Dataset or DataLoader), function (a function to be minimized).

@@ -58,7 +58,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Print what the trained model of a run says of new rows, one line each.
+    """Print the predictions of a run's model for new rows, one line each.
 
     Rows are in the units of the data that the run was trained on; or they are
     those of a set of its task, train, validation or test. A run on a table

@@ -51,19 +51,21 @@ def race(
             "--optimizers",
             "--entrants",
             "-o",
-            help="Who takes part, by commas; adam@he+cosine: with a start and a schedule; "
+            help="Entrants, separated by commas; adam@he+cosine: initializer and schedule; "
             "file.py:name: one of your own.",
             show_default="the usual six",
         ),
     ] = None,
     lrs: Annotated[
         str | None,
-        typer.Option(help="Learning rates for all, by commas.", show_default="a grid for each"),
+        typer.Option(
+            help="Learning rates for all, separated by commas.", show_default="a grid for each"
+        ),
     ] = None,
     tune: Annotated[
         list[str] | None,
         typer.Option(
-            help="Search this, too: momentum=0.5:0.99, weight_decay=log:1e-5:1, nesterov=true|false.",
+            help="Also search: momentum=0.5:0.99, weight_decay=log:1e-5:1, nesterov=true|false.",
             show_default="the learning rate alone",
         ),
     ] = None,
@@ -79,7 +81,7 @@ def race(
     more_seeds: Annotated[
         int | None,
         typer.Option(
-            help="Seeds added where they decide: close points, then who may be the best; 0: none.",
+            help="Seeds added where they decide: for close points, then for possible winners; 0: none.",
             show_default="as many again",
         ),
     ] = None,
@@ -92,7 +94,7 @@ def race(
     batch_size: BatchSizeOption = None,
     target: Annotated[
         float | None,
-        typer.Option(help="Validation figure to be reached.", show_default="the task's own"),
+        typer.Option(help="Validation figure to reach.", show_default="the task's own"),
     ] = None,
     by: Annotated[
         str | None,

@@ -49,14 +49,18 @@ def train(
     seed: SeedOption = 0,
     settings: SettingsOption = None,
     start: InitOption = None,
-    accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
+    accumulate: Annotated[
+        int, typer.Option(help="Batches whose gradients are accumulated for one step.")
+    ] = 1,
     clip_norm: Annotated[
         float | None,
-        typer.Option(help="Longest gradient: a longer one is scaled.", show_default="none"),
+        typer.Option(
+            help="Largest norm of the gradient; larger ones are scaled down.", show_default="none"
+        ),
     ] = None,
     autocast: Annotated[
         str | None,
-        typer.Option(help="bfloat16: compute the model in it.", show_default="none"),
+        typer.Option(help="Data type of the forward pass, such as bfloat16.", show_default="none"),
     ] = None,
     device: Annotated[
         str | None,
@@ -75,7 +79,7 @@ def train(
     gauges: Annotated[
         int | None,
         typer.Option(
-            help="Record norms of gradient, update, weight every so many steps.",
+            help="Record norms of gradient, update, weight every this many steps.",
             show_default="not at all",
         ),
     ] = None,

@@ -38,7 +38,8 @@ class RepeatedBatches:
     `data` is one batch as a tuple, a list of batches, a loader, or anything else that can be iterated over
     again.
 
-    Raises DataError for an iterator, which can be read only once.
+    Raises:
+        DataError: for an iterator, which can be read only once.
     """
 
     def __init__(self, data: Any) -> None:

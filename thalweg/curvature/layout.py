@@ -20,7 +20,8 @@ class VectorLayout:
     first name. A layer is the module that holds a parameter itself, by its path; the model's own are the
     layer "".
 
-    Raises TaskError where there are none, and where they are of several types or devices, or complex.
+    Raises:
+        TaskError: where there are none, and where they are of several types or devices, or complex.
     """
 
     def __init__(self, model: nn.Module, chosen: Sequence[str] | None = None) -> None:

@@ -45,7 +45,8 @@ def fisher_block(
     "empirical" the targets. A term i is a row of a Bernoulli or Gaussian loss, and of classes a row or, in
     longer outputs, a position.
 
-    Raises TaskError for a loss of another kind.
+    Raises:
+        TaskError: for a loss of another kind.
     """
     if loss in ("cross_entropy", "nll_loss"):
         return _classes(loss, outputs, gradient, kind, draws, generator)

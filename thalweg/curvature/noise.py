@@ -40,7 +40,17 @@ def noise_scale(
     batches. Batches of fewer rows than the largest, as a last one, are left out. It reads at most `most`
     batches, keeps a gradient of each, and costs one gradient of their rows.
 
-    Raises DataError for fewer than 3 batches of one size.
+    Raises:
+        DataError: for fewer than 3 batches of one size.
+
+    Example:
+        >>> import torch
+        >>> from thalweg import curvature
+        >>> x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+        >>> batches = [(rows, rows.sum(1, keepdim=True)) for rows in x.split(8)]
+        >>> found = curvature.noise_scale(torch.nn.Linear(3, 1), "mse", batches)
+        >>> found.scale.value > 0
+        True
 
     Source: McCandlish and others, An Empirical Model of Large-Batch Training, 2018, appendix A.
     """

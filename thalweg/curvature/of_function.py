@@ -54,7 +54,8 @@ class FunctionHessian(Operator):
 def hessian_of(fun: Callable[[Tensor], Any], x: Tensor) -> FunctionHessian:
     """Return the Hessian ∇²f(x) of a function from one tensor, of any shape, to one number, as an operator.
 
-    Raises TaskError for another kind of value or point.
+    Raises:
+        TaskError: for another kind of value or point.
 
     >>> H = hessian_of(lambda x: x[0] ** 2 * x[1], torch.tensor([1.0, 3.0]))
     >>> H.dense().tolist()

@@ -101,7 +101,8 @@ class ModelOperator(Operator):
         """Return the part of the matrix that belongs to the layers `names`, as an operator of these
         parameters alone.
 
-        Raises TaskError for a name that is not one of `layers`.
+        Raises:
+            TaskError: for a name that is not one of `layers`.
         """
         places_of(self.layers, names)
         chosen = [name for name in self.layout.names if layer_of(name) in names]

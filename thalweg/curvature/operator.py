@@ -1,4 +1,4 @@
-"""Symmetric matrices known by their products: A @ v, and what can be had from that alone.
+"""Symmetric matrices known by their products: A @ v, and what can be computed from that alone.
 
 An operator of a model's curvature, a matrix, sums, multiples and parts of them are of one kind, so every
 method of this package takes any of them. An approximation that can be inverted directly, such as one by
@@ -111,7 +111,8 @@ class Operator(ABC):
     def block(self, *names: str) -> Operator:
         """Return the part of A that belongs to the layers `names`, in their order in the vector.
 
-        Raises TaskError for a name that is not one of `layers`.
+        Raises:
+            TaskError: for a name that is not one of `layers`.
         """
         return PrincipalSubmatrix(self, places_of(self.layers, names), chosen=names)
 
@@ -124,7 +125,8 @@ class Operator(ABC):
         """Return the diagonal of A, by n products; `thalweg.curvature.hutchinson_diag` estimates it by
         fewer.
 
-        Raises TaskError where n is above `limit`.
+        Raises:
+            TaskError: where n is above `limit`.
         """
         self._check_size(limit, "diag()")
         return torch.cat([columns[first:].diagonal() for first, columns in self._columns()])
@@ -156,7 +158,8 @@ class Operator(ABC):
 class Matrix(Operator):
     """A symmetric matrix that is given.
 
-    Raises TaskError for one that is not square and symmetric up to rounding.
+    Raises:
+        TaskError: for one that is not square and symmetric up to rounding.
     """
 
     def __init__(self, matrix: Tensor) -> None:
@@ -291,7 +294,8 @@ class PrincipalSubmatrix(_Over):
 def places_of(layers: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
     """Return the places of some layers in the vector, in order.
 
-    Raises TaskError where a name is unknown, and where none is given.
+    Raises:
+        TaskError: where a name is unknown, and where none is given.
     """
     if not names:
         raise TaskError("A block is that of one layer or several: name at least one.")

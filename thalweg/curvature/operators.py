@@ -112,7 +112,8 @@ def fisher(
     sequences and pictures, a position. A penalty is not part of it. Other arguments and errors are those
     of `hessian`.
 
-    Raises TaskError for a loss that is not known to be the negative logarithm of a distribution.
+    Raises:
+        TaskError: for a loss that is not known to be the negative logarithm of a distribution.
 
     >>> import torch
     >>> model = nn.Linear(1, 2)

@@ -66,8 +66,9 @@ def edge_of(optimizer: torch.optim.Optimizer, model: nn.Module | None = None) ->
     without momentum and centring is Adam with β₁ = 0 and no bias correction. Parameters are taken in the
     order of the groups; weight decay is not taken into account.
 
-    Raises TaskError for others, for groups with different settings, and for an adaptive
-    optimizer that has not stepped: its preconditioner is not known then.
+    Raises:
+        TaskError: for others, for groups with different settings, and for an adaptive optimizer that has
+            not stepped: its preconditioner is not known then.
 
     >>> edge = edge_of(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.5))
     >>> edge.threshold, round(edge.largest, 6)

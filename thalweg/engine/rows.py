@@ -17,7 +17,7 @@ from torch import Tensor
 
 Block = np.ndarray[Any, np.dtype[np.float64]]
 NOT_ON_HOST: Block = np.zeros((0, 0))
-"""In the place of a block that lies on a device."""
+"""Instead of a block that lies on a device."""
 
 
 def open_block(

@@ -19,7 +19,7 @@ class SameObjects(Protocol):
 
 
 def same_objects(params: Sequence[Tensor], states: Sequence[Any], compiled: bool) -> SameObjects:
-    """Return what compares objects by identity: by a compiled loop, if it is wanted and can be had."""
+    """Return what compares objects by identity: by a compiled loop, if it is wanted and available."""
     if compiled and fused_problem() is None:
         from thalweg.engine.cpu.calls.objects import Same  # needs llvmlite, which may be missing
 
@@ -35,7 +35,7 @@ class SameEntries(Protocol):
 
 
 def same_entries(entries: Sequence[tuple[dict[str, Any], str]]) -> SameEntries:
-    """Return what compares entries with those of now, by identity: by a compiled loop, if it can be had.
+    """Return what compares entries with those of now, by identity: by a compiled loop, if it is available.
 
     An entry is a dictionary and a name in it.
     """

@@ -113,7 +113,7 @@ def linear_descent(
 
 
 def _at_zero(outputs: Any) -> Any:
-    """Return zeros in the place of outputs, with the outputs' derivatives."""
+    """Return zeros instead of outputs, with the outputs' derivatives."""
     return mapped(outputs, lambda t: t - t.detach() if t.is_floating_point() else t)
 
 

@@ -93,7 +93,8 @@ LABS: dict[str, Lab[Any, Any]] = {
 def find(name: str) -> Lab[Any, Any]:
     """Return the lab of a name.
 
-    Raises TaskError if there is none.
+    Raises:
+        TaskError: if there is none.
     """
     wanted = name.strip().lower().replace("_", "-")
     if wanted not in LABS:

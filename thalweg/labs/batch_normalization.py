@@ -259,8 +259,8 @@ LAB = Lab(
     "though it normalizes by the one that is not corrected.",
     why="The outputs are the same for x + c and for c·x, so the loss is constant along both and its gradient "
     "has no part there: it is γ/√(v + ε)·(d − mean d − x̂·mean(d·x̂)), where a rule with μ and σ as "
-    "constants has γ/√(v + ε)·d, and would pull at mean and scale in vain. The variance of n rows about "
-    "their own mean is too small by (n − 1)/n in the mean. At test time a row is to have one output, "
+    "constants has γ/√(v + ε)·d, and would pull at mean and scale without effect. The variance of n rows "
+    "about their own mean is too small by (n − 1)/n in the mean. At test time a row is to have one output, "
     "whatever is next to it, so constants are needed, and they are the unbiased ones.",
     source="Goodfellow, Bengio and Courville, Deep Learning, section 8.7.1; Ioffe and Szegedy (2015), Batch "
     "Normalization, arXiv:1502.03167",

@@ -68,8 +68,9 @@ class Data:
 def compute(chosen: Settings) -> Data:
     """Descend from every start, on the objective and on its blurs in turn.
 
-    Raises TaskError for blurs that do not fall to 0 or begin too small, and waves that make no second
-    minimum.
+    Raises:
+        TaskError: for blurs that do not fall to 0 or begin too small, and waves that make no second
+            minimum.
     """
     _check(chosen)
     starts = torch.linspace(-_REACH, _REACH, chosen.starts, dtype=torch.float64)

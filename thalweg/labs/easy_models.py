@@ -47,7 +47,8 @@ class Data:
 def compute(chosen: Settings) -> Data:
     """Draw networks of each kind, and run a random gradient down through each.
 
-    Raises TaskError where no layer is left for an auxiliary head.
+    Raises:
+        TaskError: where no layer is left for an auxiliary head.
     """
     if chosen.every >= chosen.layers:
         raise TaskError(

@@ -205,7 +205,8 @@ class Lab(Generic[Settings, Data]):
             settings: what is not as usual.
             slider: where the slider stands; its settings must not be given, too.
 
-        Raises TaskError for a setting that is not there or a value that it cannot have.
+        Raises:
+            TaskError: for a setting that is not there or a value that it cannot have.
         """
         given, at = self._given(settings or {}, slider)
         with_values = chosen(self.settings, given, self.name)

@@ -30,7 +30,8 @@ def setting(
 def chosen(kind: type[Settings], given: Mapping[str, Any], lab: str) -> Settings:
     """Return settings with the given values, which may be texts as a command line has them.
 
-    Raises TaskError for a setting that is not there or a value that it cannot have.
+    Raises:
+        TaskError: for a setting that is not there or a value that it cannot have.
 
     >>> @dataclasses.dataclass
     ... class Mine:

@@ -50,7 +50,8 @@ class Slider:
     def read(self, given: Any, lab: str) -> float:
         """Return a value, which may be a text as a command line has it.
 
-        Raises TaskError if it is not a number within the range.
+        Raises:
+            TaskError: if it is not a number within the range.
         """
         try:
             value = float(given) if isinstance(given, str) else given

@@ -21,7 +21,7 @@ _NAMED = 5
 
 
 class NonFinite(Wrapper):
-    """Looks at the gradients before each step, and does what the policy says if one has NaN or infinity.
+    """Checks the gradients before each step, and applies the policy if one is not finite.
 
         "ignore"   step all the same, and count
         "skip"     no step: parameters, states and step counts stay as they are

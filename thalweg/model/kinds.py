@@ -60,7 +60,8 @@ def kinds_of(model: nn.Module) -> list[KindOfParameter]:
     No data are needed: what is an input or output layer is found by `torch.fx`, where it can follow the
     model, else by names, else by the order in which the layers were defined.
 
-    Raises TaskError for parameters without a shape yet.
+    Raises:
+        TaskError: for parameters without a shape yet.
 
     >>> net = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 9))
     >>> [(each.name, each.kind) for each in kinds_of(net)][:4]

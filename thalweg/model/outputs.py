@@ -15,9 +15,10 @@ from thalweg.objective.nested import mapped, tensors_in
 
 
 def outputs_of(model: nn.Module, x: Any, values: Mapping[str, Tensor] | None = None) -> Any:
-    """Return what the model gives for a batch, with these parameters in the place of its own, if any.
+    """Return what the model gives for a batch, with these parameters instead of its own, if any.
 
-    Raises TaskError where it cannot be run on it.
+    Raises:
+        TaskError: where it cannot be run on it.
     """
     batch = mapped(x, torch.clone)
     try:
@@ -49,7 +50,8 @@ def _with(model: nn.Module, values: Mapping[str, Tensor], batch: Any) -> Any:
 def loss_of(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tensor:
     """Return the loss of outputs.
 
-    Raises TaskError where it cannot be computed.
+    Raises:
+        TaskError: where it cannot be computed.
     """
     try:
         return loss(outputs, y)

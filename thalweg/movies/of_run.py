@@ -83,7 +83,8 @@ def run_record(run: SavedRun) -> dict[str, Any]:
 def page(run: SavedRun) -> str:
     """Return the movie of a run as the text of one HTML page.
 
-    Raises TaskError where the run has no gauges.
+    Raises:
+        TaskError: where the run has no gauges.
     """
     record = run_record(run)
     title = f"{record['task']}, {record['optimizer']}"

@@ -88,7 +88,8 @@ def surface_movie(
 ) -> SurfaceMovie:
     """Return the movie of optimizers and solvers by name; without `lr`, each has the best of a grid.
 
-    Raises TaskError for unknown and repeated names, and where f or its gradient is not finite at the start.
+    Raises:
+        TaskError: for unknown and repeated names, and where f or its gradient is not finite at the start.
 
     >>> from thalweg.movies.surfaces import find_surface
     >>> movie = surface_movie(Course(find_surface("bowl"), steps=2), ["gd"], lr=0.05)

@@ -60,10 +60,11 @@ def find_surface(
         target: "rosenbrock" and others of `SHOWN`, also with a task's options ("ravine:condition=30"), or
             "file.py" with a function called `surface` or no other one, or "file.py:function". It takes x and
             y, float64 tensors without dimensions, or one tensor (2,), and returns one number.
-        start: x and y, in the place of the surface's own.
+        start: x and y, instead of the surface's own.
         view: left, right, bottom and top of what is shown.
 
-    Raises TaskError for an unknown name, a file without such a function, and numbers that are not finite.
+    Raises:
+        TaskError: for an unknown name, a file without such a function, and numbers that are not finite.
 
     >>> find_surface("bowl").at(1.0, 1.0)
     (3.0, 2.0, 4.0)

@@ -88,7 +88,7 @@ def _record(function: Function, called: str) -> fx.GraphModule:
             raise TaskError(
                 f"{called} branches on a value, or asks for the number behind one (`if x > 0`, float(x), "
                 "math.sin(x)); it is traced once for all points. Use torch.where(condition, a, b), and "
-                "torch's functions in the place of those of math."
+                "torch's functions instead of those of math."
             ) from error
         raise TaskError(f"{called} failed: {type(error).__name__}: {error}") from error
 
@@ -111,7 +111,8 @@ class TracedPoint:
 def trace_point(function: Callable[..., Tensor], names: Sequence[str], called: str) -> TracedPoint:
     """Trace a function of several tensors, elementwise, on one element of each.
 
-    Raises TaskError for what no page can compute.
+    Raises:
+        TaskError: for what no page can compute.
 
     >>> trace_point(lambda p, z: p + 2 * z, ["p", "z"], "an average").returned.op
     'add'

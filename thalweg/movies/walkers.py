@@ -44,7 +44,8 @@ Path = np.ndarray
 class Course:
     """What all walkers share: the surface, the steps, and the noise on each coordinate of the gradient.
 
-    Raises TaskError for steps and a seed that are not integers, and for a noise below 0.
+    Raises:
+        TaskError: for steps and a seed that are not integers, and for a noise below 0.
     """
 
     surface: Surface

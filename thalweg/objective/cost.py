@@ -43,7 +43,8 @@ class Cost:
     `class_weights` are numbers ≥ 0, one for each class, by which the rows of cross_entropy or nll_loss
     count; the mean divides by their sum, so that a class of weight 2 counts as if its rows came twice.
 
-    Raises TaskError for an unknown name.
+    Raises:
+        TaskError: for an unknown name.
 
     >>> import torch
     >>> from thalweg.objective import L2
@@ -113,7 +114,8 @@ class Cost:
     def bind_residuals(self, model: nn.Module, name: str) -> Residuals:
         """Return the residuals r of `model`, J = ½‖r‖², for the optimizer called `name`.
 
-        Raises TaskError where the objective is not a sum of squares; `residuals_of` says which are.
+        Raises:
+            TaskError: where the objective is not a sum of squares; `residuals_of` says which are.
         """
         return residuals_of(self.surrogate, self.penalty, model, name)
 

@@ -24,7 +24,8 @@ def join_batches(parts: Sequence[Any], rows: Sequence[int], axis: int = 0) -> An
     are walked through; a list that has one entry a row is chained. What else there is must be the
     same in all batches.
 
-    Raises JoinError where tensors differ in shape beyond their rows, or structures differ.
+    Raises:
+        JoinError: where tensors differ in shape beyond their rows, or structures differ.
 
     >>> join_batches([{"y": torch.ones(2)}, {"y": torch.zeros(1)}], [2, 1])
     {'y': tensor([1., 1., 0.])}

@@ -138,8 +138,9 @@ class Loss:
         other terms. Elsewhere `batch_weight` says it, and without that it is the rows. Of `Weighted`
         targets each row counts by its weight.
 
-        Raises TaskError where label smoothing divides by 0, all classes of the batch having weight 0: the
-        loss of the set would leave out what it adds.
+        Raises:
+            TaskError: where label smoothing divides by 0, all classes of the batch having weight 0: the
+                loss of the set would leave out what it adds.
         """
         if isinstance(targets, Weighted):
             return self._weighted(outputs, targets)

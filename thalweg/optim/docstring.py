@@ -23,7 +23,7 @@ FIELDS = ("Paper", "Defaults", "Use", "Deviations", "Source", "Cost")
 """What a field of a card may be called."""
 
 STRIPPED = "No description: python -OO (PYTHONOPTIMIZE=2) has taken the docstrings away."
-"""What stands in the place of a docstring that the interpreter left out."""
+"""What stands instead of a docstring that the interpreter left out."""
 
 AROUND = """\
     decay: what `weight_decay` means: "l2" adds its gradient λ·p to the gradient; after the step,

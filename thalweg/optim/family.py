@@ -62,6 +62,7 @@ NAdamW = optimizer(
     nadam_constant(ahead=True),
     lr=1e-3,
     dialects={"optax": (nadam_constant(ahead=True),), "algoperf": (nadam_constant(ahead=False),)},
+    title="NAdamW (Dozat 2016): NAdam with constant momentum and decoupled weight decay.",
 )
 NesterovRMSprop = optimizer(
     "NesterovRMSprop",
@@ -96,7 +97,7 @@ ScheduleFreeAdamW = optimizer(
     lr=2.5e-3,
     decay="inside",
     betas=("beta", "beta2"),
-    title="Schedule-free AdamW (Defazio et al. 2024): an average of the points in the place of a schedule.",
+    title="Schedule-free AdamW (Defazio et al. 2024): an average of the points instead of a schedule.",
 )
 ScheduleFreeSGD = optimizer(
     "ScheduleFreeSGD",
@@ -105,7 +106,7 @@ ScheduleFreeSGD = optimizer(
     lr=1.0,
     decay="inside",
     betas=(),
-    title="Schedule-free SGD (Defazio et al. 2024): an average of the points in the place of a schedule.",
+    title="Schedule-free SGD (Defazio et al. 2024): an average of the points instead of a schedule.",
 )
 Shampoo = optimizer("Shampoo", shampoo, lr=1e-3, defaults=SHAMPOO_SIDES, forms=shampoo_forms)
 SignSGD = optimizer("SignSGD", sign, lr=1e-3)

@@ -95,7 +95,7 @@ def _coefficient(k: int) -> Any:
 
 
 class Muon(OfMatrices, TorchTwin, MuonArguments):
-    """Muon (Jordan et al. 2024): momentum, orthogonalized: all of its singular values become about 1.
+    """Muon (Jordan et al. 2024): orthogonalized momentum: all of its singular values become about 1.
 
         m ← μ·m + (1 − μ)·g
         u = μ·m + (1 − μ)·g  with `nesterov`, otherwise u = m;    u = U·S·Vᵀ

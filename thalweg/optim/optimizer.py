@@ -123,7 +123,8 @@ class Optimizer(Stepper):
     def chain(self) -> Chain:
         """The chain that steps all parameters.
 
-        Raises AttributeError where there are routes, each with a chain of its own.
+        Raises:
+            AttributeError: where there are routes, each with a chain of its own.
         """
         if self.routing is not None:
             raise AttributeError(

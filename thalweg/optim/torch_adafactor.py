@@ -38,7 +38,7 @@ class Adafactor(TorchTwin, torch.optim.Adafactor):
         p ← p − max(ε₂, RMS(p)) · min(lr, 1/√t) · u
 
         dialect="paper":  ε₁ is added to g² alone;  ε₁ = 1e-30
-        dialect="optax":  ε₁ as in the paper, and lr in the place of min(lr, 1/√t)
+        dialect="optax":  ε₁ as in the paper, and lr instead of min(lr, 1/√t)
 
     Vectors keep a full v. With `beta1` the steps are averaged: m ← β₁·m + (1 − β₁)·step, p ← p − m.
 

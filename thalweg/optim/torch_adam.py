@@ -1,4 +1,4 @@
-"""Adam and its kin: twins of `torch.optim`."""
+"""Adam and variants: twins of `torch.optim`."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Adamax(TorchTwin, torch.optim.Adamax):
 
     Paper: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 2, arXiv:1412.6980.
     Defaults: the paper's: lr = 0.002, β₁ = 0.9, β₂ = 0.999; ε = 1e-8 is PyTorch's.
-    Use: in the place of Adam where single gradients are very large or rare, as in embeddings.
+    Use: instead of Adam where single gradients are very large or rare, as in embeddings.
     Deviations: PyTorch adds ε to |g|, Keras to u; the paper has no ε.
     """
 
@@ -129,7 +129,7 @@ class NAdam(TorchTwin, torch.optim.NAdam):
 
     Paper: Dozat 2016, "Incorporating Nesterov Momentum into Adam", ICLR 2016 workshop, algorithm 2.
     Defaults: PyTorch's: lr = 0.002, β₁ = 0.9, β₂ = 0.999, momentum_decay = 0.004.
-    Use: in the place of Adam; the look-ahead helps where Nesterov's momentum helps SGD.
+    Use: instead of Adam; the look-ahead helps where Nesterov's momentum helps SGD.
     Deviations: libraries differ in the schedule of μ, and each is a dialect: PyTorch 0.96^(0.004·t), Keras
     0.96ᵗ, Optax a constant.
     """
@@ -169,7 +169,7 @@ class RAdam(TorchTwin, torch.optim.RAdam):
     Paper: Liu et al. 2020, "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2,
     arXiv:1908.03265.
     Defaults: PyTorch's, which are Adam's.
-    Use: in the place of Adam with a warm-up of the learning rate; a warm-up does about the same.
+    Use: instead of Adam with a warm-up of the learning rate; a warm-up does about the same.
     Deviations: the scale is used from ρₜ > 5, as in PyTorch; the paper has ρₜ > 4.
     """
 

@@ -79,7 +79,7 @@ class TorchTwin(Stepper):
     extra: ClassVar[Mapping[str, float]] = {}
     """Numbers that PyTorch's class has not, with their defaults; given by name."""
     example: ClassVar[str] = _EXAMPLE
-    """How it is used, with `{name}` in the place of its name."""
+    """How it is used, with `{name}` instead of its name."""
     of_matrices: ClassVar[bool] = False
     """Whether it steps matrices alone."""
     arguments: ClassVar[inspect.Signature]

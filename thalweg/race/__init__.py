@@ -1,7 +1,7 @@
 """The race: which optimizer trains a task fastest?
 
 The package is callable: `thalweg.race(task)` runs the function `race`. It has to be, because Python makes a
-package that was imported an attribute of its parent, in the place of a function of the same name.
+package that was imported an attribute of its parent, instead of a function of the same name.
 `help(thalweg.race.race)` explains its arguments.
 """
 

@@ -51,7 +51,8 @@ def raced_task(task: Task, *, given: bool) -> RacedTask:
 def with_target(task: object, target: float | Target | None) -> Task:
     """Return the task with the target that a user gave; a number is one of the deciding figure.
 
-    Raises TaskError if it is not a task.
+    Raises:
+        TaskError: if it is not a task.
     """
     if not isinstance(task, Task):
         several = isinstance(task, Sequence)

@@ -1,4 +1,4 @@
-"""Adam and its kin: a running mean of the gradient over a running scale."""
+"""Adam and variants: a running mean of the gradient over a running scale."""
 
 from __future__ import annotations
 

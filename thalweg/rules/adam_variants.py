@@ -30,7 +30,7 @@ def adabelief(g, m, s, *, t, beta1=0.9, beta2=0.999, eps=1e-16):
     Paper: Zhuang et al. 2020, "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients",
     algorithm 2, arXiv:2010.07468.
     Defaults: β₁ and β₂ of the paper; ε = 1e-16 of the authors' package, in the paper 1e-8.
-    Use: in the place of Adam; where gradients hardly change its steps are far longer than Adam's.
+    Use: instead of Adam; where gradients hardly change its steps are far longer than Adam's.
     Deviations: none. The authors' package also rectifies as RAdam does, unless told otherwise.
     """
     m = beta1 * m + (1 - beta1) * g
@@ -67,7 +67,7 @@ def yogi(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-3, initial=1e-6, bias_cor
 
 @rule
 def laprop(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-15):
-    """LaProp (Ziyin, Wang and Ueda 2020): Adam that scales each gradient first and averages then.
+    """LaProp (Ziyin, Wang and Ueda 2020): Adam that scales each gradient before averaging.
 
         v ← β₂·v + (1 − β₂)·g²                 v̂ = v / (1 − β₂ᵗ)
         m ← β₁·m + (1 − β₁)·g / (√v̂ + ε)
@@ -76,7 +76,7 @@ def laprop(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-15):
     Paper: Ziyin, Wang and Ueda 2020, "LaProp: Separating Momentum and Adaptivity in Adam", algorithm 1,
     arXiv:2002.04839.
     Defaults: β₁, β₂, ε of the authors' code.
-    Use: in the place of Adam where β₁ is large for β₂, as Adam then may diverge.
+    Use: instead of Adam where β₁ is large for β₂, as Adam then may diverge.
     Deviations: none at a constant learning rate. The authors' code keeps the learning rate inside m, so that
     a change of it takes effect over some 1/(1 − β₁) steps; here it takes effect at once.
     """
@@ -131,7 +131,7 @@ def adabound(
 
 @rule
 def nadam_constant(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8, ahead=True):
-    """NAdam with a constant momentum (Dozat 2016); with decoupled weight decay, NAdamW.
+    """NAdam with a constant momentum (Dozat 2016).
 
         m ← β₁·m + (1 − β₁)·g
         v ← β₂·v + (1 − β₂)·g²                 v̂ = v / (1 − β₂ᵗ)
@@ -142,7 +142,7 @@ def nadam_constant(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8, ahead=True):
 
     Paper: Dozat 2016, "Incorporating Nesterov Momentum into Adam", ICLR 2016 workshop, algorithm 2.
     Defaults: β₁, β₂, ε of Adam.
-    Use: in the place of AdamW; NAdamW is the baseline of the AlgoPerf benchmark (Dahl et al. 2023).
+    Use: instead of AdamW; NAdamW is the baseline of the AlgoPerf benchmark (Dahl et al. 2023).
     Deviations: β₁ stays constant, as in Optax; Dozat, and `nadam`, let it grow. AlgoPerf's code, and timm's,
     is the dialect "algoperf", which is without `ahead`.
     """

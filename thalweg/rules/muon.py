@@ -71,7 +71,7 @@ def muon(
     blocks=1,
     matrices="first",
 ):
-    """Muon (Jordan et al. 2024): momentum, orthogonalized: all of its singular values become about 1.
+    """Muon (Jordan et al. 2024): orthogonalized momentum: all of its singular values become about 1.
 
         m ← μ·m + (1 − μ)·g
         u = μ·m + (1 − μ)·g  with `nesterov`, otherwise u = m;    u = U·S·Vᵀ
@@ -107,7 +107,7 @@ def muon_heavy_ball(
     adjust="match_rms_adamw", iteration="newton_schulz", precision="full", space="matrix", blocks=1,
     matrices="first",
 ):  # fmt: skip
-    """Muon of a momentum that is a sum, as Keras has it (Jordan et al. 2024).
+    """Muon with a momentum that is a sum, as in Keras (Jordan et al. 2024).
 
         m ← μ·m + g;    u = μ·m + g  with `nesterov`, otherwise u = m
         update = s·U·Vᵀ,  of u/(‖u‖ + ε)
@@ -125,7 +125,7 @@ def muon_unbiased(
     adjust="wide", iteration="newton_schulz", precision="full", space="matrix", blocks=1,
     matrices="first",
 ):  # fmt: skip
-    """Muon of a momentum whose bias is corrected, as Optax has it (Jordan et al. 2024).
+    """Muon with a bias-corrected momentum, as in Optax (Jordan et al. 2024).
 
         m ← μ·m + (1 − μ)·g
         u = μ·m/(1 − μᵗ⁺¹) + (1 − μ)·g/(1 − μᵗ)  with `nesterov`, otherwise u = m/(1 − μᵗ)

@@ -1,4 +1,4 @@
-"""Schedule-free descent: an average of the points in the place of a schedule."""
+"""Schedule-free descent: an average of the points instead of a schedule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def schedule_free(
     r=0.0,
     power=2.0,
 ):
-    """Schedule-free descent (Defazio et al. 2024): an average of the points in the place of a schedule.
+    """Schedule-free descent (Defazio et al. 2024): an average of the points instead of a schedule.
 
         w = tʳ·(largest lr so far)^power,   c = w / Σ w
         x ← (1 − c)·x + c·z₊,   z ← z₊ = z − lr·u,   y = (1 − β)·z + β·x

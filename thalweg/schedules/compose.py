@@ -55,7 +55,7 @@ class warmup(Schedule):
 
 @dataclass(frozen=True, repr=False, init=False)
 class join(Schedule):
-    """Schedules in a row: each starts at its own 0 where the one before ends.
+    """Schedules one after another: each starts at its own 0 where the one before ends.
 
     Args:
         pieces: pairs (schedule, steps). The last may be a schedule alone, which goes on for ever; with a

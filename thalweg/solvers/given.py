@@ -14,8 +14,10 @@ from thalweg.numeric import as_whole, is_real
 def as_start(x0: Any) -> Tensor:
     """Return a start as a contiguous tensor of its own, in float64 if it was integers or no tensor.
 
-    Raises ValueError for what holds no real numbers, for NaN and infinities, and for a type of less than
-    float32's precision, TypeError if it is not a tensor, array or numbers.
+    Raises:
+        ValueError: for what holds no real numbers, for NaN and infinities, and for a type of less than
+            float32's precision.
+        TypeError: if it is not a tensor, array or numbers.
 
     >>> as_start([1, 2])
     tensor([1., 2.], dtype=torch.float64)
@@ -49,7 +51,8 @@ def as_start(x0: Any) -> Tensor:
 def as_count(given: Any, name: str, least: int = 1) -> int:
     """Return an integer: of iterations, of evaluations, of atoms.
 
-    Raises ValueError for what is not an integer of at least `least`.
+    Raises:
+        ValueError: for what is not an integer of at least `least`.
 
     >>> as_count(1.5, "max_iter", 0)
     Traceback (most recent call last):
@@ -64,7 +67,8 @@ def as_count(given: Any, name: str, least: int = 1) -> int:
 def as_tolerance(given: Any) -> float | None:
     """Return a relative tolerance, None for the one of the precision.
 
-    Raises ValueError if it is not a number from 0 to below 1.
+    Raises:
+        ValueError: if it is not a number from 0 to below 1.
 
     >>> as_tolerance(-1.0)
     Traceback (most recent call last):
@@ -82,7 +86,8 @@ def as_tolerance(given: Any) -> float | None:
 def as_positive(given: Any, name: str) -> float:
     """Return a positive finite number.
 
-    Raises ValueError if it is not one.
+    Raises:
+        ValueError: if it is not one.
     """
     if not is_real(given) or not (given > 0 and math.isfinite(given)):
         raise ValueError(f"{name} must be a finite number above 0; got {given!r}.")

@@ -191,7 +191,9 @@ def method_named(
 ) -> Method:
     """Return the method `name` with its options, for points like `start` and an objective in this unit.
 
-    Raises ValueError for an unknown name, TypeError for an unknown option.
+    Raises:
+        ValueError: for an unknown name.
+        TypeError: for an unknown option.
 
     >>> import torch
     >>> method_named("trust-exact", {"raduis": 5}, METHODS, torch.zeros(2), Unit())

@@ -74,8 +74,10 @@ def minimize(
     returning True. What is found is returned however the run ends; `result.success` says if it converged.
     An exception of `fun`, and Ctrl-C, go on with the result so far as their attribute `result`.
 
-    Raises ValueError for an unknown method, for numbers out of range, for a preconditioner that is not
-    positive definite and for an objective that is not one number, TypeError for an unknown option.
+    Raises:
+        ValueError: for an unknown method, for numbers out of range, for a preconditioner that is not
+            positive definite and for an objective that is not one number.
+        TypeError: for an unknown option.
 
     >>> import torch
     >>> from thalweg.solvers import minimize

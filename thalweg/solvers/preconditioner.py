@@ -50,8 +50,9 @@ def as_preconditioner(given: Any, start: Tensor) -> Preconditioner | None:
 
     A is any object with `solve`: `A.solve(r)` is A⁻¹·r for vectors (n,), or has it as its `x`.
 
-    Raises ValueError for a tensor of another shape, not finite, not symmetric, or with a diagonal that is not
-    positive; TypeError for anything else.
+    Raises:
+        ValueError: for a tensor of another shape, not finite, not symmetric, or with a diagonal that is not
+            positive; TypeError for anything else.
 
     >>> as_preconditioner(torch.ones(3), torch.zeros(2))
     Traceback (most recent call last):

@@ -22,7 +22,8 @@ Layers = Iterable[str] | Mapping[str, str] | None
 def layer_of(model: nn.Module, name: str, what: str = "The model") -> nn.Module:
     """Return the layer of a name, a dotted path such as "0" or "features.3".
 
-    Raises TaskError for a name that no layer has, or of a layer without parameters.
+    Raises:
+        TaskError: for a name that no layer has, or of a layer without parameters.
     """
     modules: dict[str, nn.Module] = {n: each for n, each in model.named_modules() if n}
     if name not in modules or not _own(modules[name]):
@@ -130,7 +131,8 @@ def _shape(tensor: Tensor | None) -> str:
 def freeze(model: nn.Module, layers: Iterable[str], *, frozen: bool = True) -> None:
     """Freeze layers, so that no optimizer gets their parameters, or thaw them.
 
-    Raises TaskError for a layer that is not there, and where nothing is left to train.
+    Raises:
+        TaskError: for a layer that is not there, and where nothing is left to train.
     """
     for name in layers:
         layer_of(model, name).requires_grad_(not frozen)

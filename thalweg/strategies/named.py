@@ -24,7 +24,8 @@ def strategy_named(text: str) -> Strategy:
 
     A value is a number, true, false, none or a text; + joins several.
 
-    Raises TaskError for a name or a setting that is not known, and for a value out of its range.
+    Raises:
+        TaskError: for a name or a setting that is not known, and for a value out of its range.
 
     >>> strategy_named("curriculum:order=hard,start=0.5").start
     0.5

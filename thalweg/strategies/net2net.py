@@ -32,8 +32,9 @@ def grown_into(
     Layers with weights are paired in the order in which the two models call them on the batch `x`; other
     parameters by their names.
 
-    Raises TaskError for a layer of `big` that `small` cannot grow into, and where it then computes
-    something else on `x`.
+    Raises:
+        TaskError: for a layer of `big` that `small` cannot grow into, and where it then computes something
+            else on `x`.
     """
     model = deepened(small, deepen, x)
     calls, last = followed(model, x), followed(big, x)

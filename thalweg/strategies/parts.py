@@ -20,7 +20,8 @@ def parts_of(model: nn.Module) -> nn.Sequential:
     where all that is computed so far goes on in one tensor, before the next linear or convolutional layer: a
     residual block, whose input goes on beside its layers, is one part.
 
-    Raises TaskError for a model that cannot be traced.
+    Raises:
+        TaskError: for a model that cannot be traced.
 
     >>> class Net(nn.Module):
     ...     def __init__(self):

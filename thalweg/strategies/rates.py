@@ -22,8 +22,9 @@ def with_rates(recipe: BaseRecipe, rates: Mapping[str, float]) -> BaseRecipe:
 
     The factor of the longest name that a parameter's name begins with holds; 1 where there is none.
 
-    Raises TaskError for a layer that is not there, a factor that is not a number ≥ 0, or a recipe without a
-    learning rate.
+    Raises:
+        TaskError: for a layer that is not there, a factor that is not a number ≥ 0, or a recipe without a
+            learning rate.
     """
     if not rates:
         return recipe

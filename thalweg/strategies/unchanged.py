@@ -20,7 +20,8 @@ class plain(Strategy):
     by itself, which every strategy of several stages does too: between two of them the state of the
     optimizer is lost.
 
-    Raises TaskError where `parts` is not an integer ≥ 1.
+    Raises:
+        TaskError: where `parts` is not an integer ≥ 1.
 
     >>> str(plain(parts=3)), [stage.name for stage in plain(parts=2).stages(None)]
     ('plain:parts=3', ['part 1', 'part 2'])

@@ -122,8 +122,9 @@ class Data:
         to 1) on the training rows alone and applies it to all sets; `scale_targets` does so to
         real-valued targets.
 
-        Raises DataError for empty sets, unequal lengths, NaN or infinity, and fractions that leave
-        a set empty.
+        Raises:
+            DataError: for empty sets, unequal lengths, NaN or infinity, and fractions that leave a set
+                empty.
 
         >>> import numpy as np
         >>> x = np.arange(10.0).reshape(10, 1)
@@ -163,8 +164,9 @@ class Data:
         cost no reading. A set that draws random numbers when it is read is refused, since a cache would
         give the same draw in every epoch.
 
-        Raises DataError where a fraction is asked of a data set without a length, and where a set cannot
-        be cached: it draws, its items differ in shape, or it does not fit into memory.
+        Raises:
+            DataError: where a fraction is asked of a data set without a length, and where a set cannot be
+                cached: it draws, its items differ in shape, or it does not fit into memory.
 
         >>> class Squares(Dataset):
         ...     __len__ = lambda self: 10

@@ -27,11 +27,17 @@ class Figures(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A figure of the validation set to be reached: `Target("accuracy", 0.95)`, `Target("loss",
-    0.3)`.
+    """A figure of the validation set to be reached.
 
     The figure is named as the cost names it, with or without "validation" before it. Which way is
     better is the metric's own direction.
+
+    Raises:
+        TaskError: `metric` is not a name, or `value` not a finite number.
+
+    Example:
+        >>> Target("accuracy", 0.95)
+        Target(metric='accuracy', value=0.95)
     """
 
     metric: str

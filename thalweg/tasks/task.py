@@ -50,8 +50,9 @@ class Task:
     how many `seconds` such a run takes on one core, and the `data_hash` of their data
     (`thalweg.tasks.data_hash`).
 
-    Raises TaskError where a part is not of that kind, and for a target that cannot be reached:
-    without a validation set, or beyond what the metric can be.
+    Raises:
+        TaskError: where a part is not of that kind, and for a target that cannot be reached: without a
+            validation set, or beyond what the metric can be.
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)

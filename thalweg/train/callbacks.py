@@ -115,7 +115,7 @@ class Callback:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Keep a run in a file while it trains, in the place of `fit`'s arguments of these names.
+    """Keep a run in a file while it trains, instead of `fit`'s arguments of these names.
 
     Args:
         path: a file, or a folder to keep `checkpoint.safetensors` in; None keeps nothing.
@@ -136,7 +136,8 @@ EVENTS = ("start", "step", "evaluation", "epoch", "end")
 class Callbacks:
     """The callbacks of a run, in their order; each event goes to those that override it.
 
-    Raises TaskError if it is not a callback.
+    Raises:
+        TaskError: if it is not a callback.
     """
 
     def __init__(self, callbacks: Iterable[Any]) -> None:

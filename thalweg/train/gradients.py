@@ -1,8 +1,9 @@
 """The cost of training in gradient-equivalents.
 
 A forward and a backward pass over as many rows as a batch of the task has are 1; over n rows they are
-n / B. So what a run has computed does not depend on the size of its batches: an epoch of an optimizer
-that takes one gradient a step costs as much with all rows at once as with a hundred batches.
+n / B, and a forward pass alone is a third of that. So what a run has computed does not depend on the size
+of its batches: an epoch of an optimizer that takes one gradient a step costs as much with all rows at once
+as with a hundred batches.
 """
 
 from __future__ import annotations

@@ -104,7 +104,8 @@ class History(Sequence[Epoch]):
     def column(self, name: str) -> list[float]:
         """Return one figure over the epochs, such as "train_loss" or "validation_accuracy".
 
-        Raises TaskError for a name that the records do not have.
+        Raises:
+            TaskError: for a name that the records do not have.
         """
         rows = [record.as_dict() for record in self.epochs]
         if rows and name not in rows[0]:

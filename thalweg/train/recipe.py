@@ -38,7 +38,8 @@ class Recipe(BaseRecipe):
     def bind(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer, bound to the parameters of a model of the task.
 
-        Raises TaskError where it cannot be built for the model.
+        Raises:
+            TaskError: where it cannot be built for the model.
         """
         chosen = self.chosen
         built = build_optimizer(chosen.factory, model, self.rate, chosen.hyperparameters)

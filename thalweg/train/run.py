@@ -235,11 +235,10 @@ class Run(Trained):
     parameters: a batch that is only gathered, or left out, is none. `reached` tells when the target
     was first met: `stop_at`, or else the task's own. `best` is the epoch that was best by early
     stopping's figure, or else by validation loss, or else training loss. `seconds` is time spent in
-    training, evaluations excluded; `gradients` what it computed in gradient-equivalents: a forward and a
-    backward pass over as many rows as a batch of the *task* has (`task.batch_size`) are 1, over n rows
-    n / B, and a forward pass alone a third of that. So a step of most optimizers on such a batch is 1,
-    one of SAM 2, one of L-BFGS as many as its line search takes, and an epoch of Adam costs the same
-    whatever the size of its batches.
+    training, evaluations excluded; `gradients` what it computed in gradient-equivalents
+    (`thalweg.train.gradients`): a step of most optimizers on a batch of the task's size is 1, one of SAM
+    2, one of L-BFGS as many as its line search takes, and an epoch of Adam costs the same whatever the
+    size of its batches.
 
     `model` is where it is to be used: for an optimizer that keeps an average, at the average, with
     batch normalization's statistics computed there. `optimizer.train()` moves its parameters back

@@ -24,6 +24,23 @@ class EarlyStopping:
     loss"). An epoch improves if it beats the best so far by more than `min_delta`. `restore_best`
     False keeps the last parameters. A figure that is NaN never improves.
 
+    Raises:
+        TaskError: `patience` is not an integer of at least 1, or `min_delta` not a number of at least 0.
+
+    Example:
+        >>> from thalweg import EarlyStopping, fit, load_task
+        >>> stop = EarlyStopping("accuracy", patience=2)
+        >>> run = fit(
+        ...     load_task("digits_logistic"),
+        ...     "adam",
+        ...     lr=0.1,
+        ...     epochs=50,
+        ...     early_stopping=stop,
+        ...     progress=False,
+        ... )
+        >>> run.stopped, run.epochs < 50
+        ('early stopping', True)
+
     Source: Goodfellow, Bengio, Courville, Deep Learning, algorithm 7.1.
     """
 

@@ -174,7 +174,7 @@ def make_link(path: Path) -> None:
 @posix
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, make_link])
 def test_only_plain_files_are_opened(folder: Path, make: Callable[[Path], None]) -> None:
-    """Nothing is waited for; what is in the place of a kernel stays."""
+    """Nothing is waited for; what is instead of a kernel stays."""
     folder.mkdir(parents=True, mode=0o700)
     make(file_of(folder))
     assert_not_used(folder, "is not a plain file")

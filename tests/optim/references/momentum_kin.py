@@ -89,7 +89,7 @@ def mars(
 ) -> Array:
     """Yuan et al. 2024, MARS-AdamW in its approximate form.
 
-    c = g_t + γ·β₁/(1 − β₁)·(g_t − g_{t−1}), scaled down to norm 1, in the place of Adam's gradient.
+    c = g_t + γ·β₁/(1 − β₁)·(g_t − g_{t−1}), scaled down to norm 1, instead of Adam's gradient.
     """
     beta1, _ = betas
     c = g + gamma * beta1 / (1.0 - beta1) * (g - s.get("g", g))

@@ -226,7 +226,7 @@ def test_a_mapping_gives_entrants_their_names() -> None:
     first, second = gather_entrants({"mine": mine, "theirs": "adam"})
     assert (first.name, first.factory) == ("mine", mine)
     assert (second.name, second.lrs) == ("theirs", find_entrant("adam").lrs)
-    with pytest.raises(TaskError, match="name of an entrant is a text; got 3"):
+    with pytest.raises(TaskError, match="name of an entrant must be a text; got 3"):
         gather_entrants({3: mine})  # type: ignore[dict-item]
 
 

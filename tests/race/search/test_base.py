@@ -74,7 +74,7 @@ def test_fewer_steps_come_first_then_fewer_misses_then_the_better_figure() -> No
     ],
 )
 def test_a_score_that_has_no_place_in_an_order_is_refused(numbers: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="A score has steps ≥ 0"):
+    with pytest.raises(ValueError, match="A score must have steps ≥ 0"):
         Score(*numbers)
 
 

@@ -33,7 +33,7 @@ def unit(seeds: tuple[int, ...] = (0, 4)) -> Any:
 
 
 class Coder(nn.Module):
-    """A small variational auto-encoder of rows of 4, whose noise in evaluation is a buffer."""
+    """A small variational autoencoder of rows of 4, whose noise in evaluation is a buffer."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -126,11 +126,11 @@ def test_steps_are_a_whole_number(steps: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [0.1, [0.1], {"a": 1.0}, "cosine", None])
 def test_what_is_no_schedule_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"expected schedules, such as .*, got"):
+    with pytest.raises(TypeError, match=r"Expected schedules, such as .*, got"):
         plot_schedules(wrong, 10)
 
 
 @pytest.mark.parametrize("nothing", [[], {}])
 def test_nothing_to_draw_is_refused(nothing: Any) -> None:
-    with pytest.raises(ValueError, match="no schedules to draw: expected at least one"):
+    with pytest.raises(ValueError, match="No schedules to draw: expected at least one"):
         plot_schedules(nothing, 10)

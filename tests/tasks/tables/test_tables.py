@@ -217,7 +217,7 @@ def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
     refused("no column 'rend'. Did you mean 'rent'", frame, "rend")
     refused("no column 'aera'. Did you mean 'area'", frame, features=["aera"])
     refused("'rent' is among the features", frame, features=["area", "rent"])
-    refused("features is a list", frame, features="area")
+    refused("features must be a list", frame, features="area")
     refused("no column other than the target", frame[["rent"]])
     refused("missing must be 'refuse' or 'fill'", frame, missing="drop")
     refused("has no rows", frame[:0])

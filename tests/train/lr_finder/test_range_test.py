@@ -294,7 +294,7 @@ def test_wrong_subjects() -> None:
         find_lr(task, "adma")
     with pytest.raises(TaskError, match=r"name the optimizer without \+cosine"):
         find_lr(task, "adam+cosine")
-    with pytest.raises(TaskError, match=r"the optimizer is the one that trains it.*got SGD"):
+    with pytest.raises(TaskError, match=r"the optimizer must be the one that trains it.*got SGD"):
         find_lr(model, torch.optim.SGD, data, "mse")
     with pytest.raises(TaskError, match="data and a loss are needed"):
         find_lr(model, own, data)

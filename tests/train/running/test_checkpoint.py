@@ -221,7 +221,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=message):
             quiet(blobs(), epochs=2, checkpoint=path, resume=True)
     save_file(load_file_of(good, tmp_path), path)
-    with pytest.raises(CheckpointError, match="no checkpoint of this version"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of this version"):
         quiet(blobs(), epochs=2, checkpoint=path, resume=True)
 
 

@@ -21,7 +21,7 @@ OptimizerOption = Annotated[
     typer.Option(
         "--optimizer",
         "-o",
-        help="Which one, by name, or file.py:name; `thalweg list optimizers` shows all.",
+        help="Name of the optimizer, or file.py:name; `thalweg list optimizers` shows all.",
     ),
 ]
 RateOption = Annotated[
@@ -34,7 +34,7 @@ BatchSizeOption = Annotated[
     int | None,
     typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of weights and order of the data.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of initial weights and data order.")]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
@@ -43,7 +43,7 @@ InitOption = Annotated[
     str | None,
     typer.Option(
         "--init",
-        help="How the model starts: he, orthogonal:gain=1.4, he|lsuv; `thalweg list init`.",
+        help="Initializer: he, orthogonal:gain=1.4, he|lsuv; see `thalweg list init`.",
         show_default="as the task says",
     ),
 ]
@@ -66,7 +66,8 @@ def recipe_for(
 ) -> Recipe:
     """Return the recipe that the options of a command say.
 
-    Raises TaskError for an option that says none.
+    Raises:
+        TaskError: for an option that says none.
     """
     from thalweg.cli.shared.values import settings_of
     from thalweg.train.recipe import Recipe

@@ -18,7 +18,8 @@ def checked_pages(html: Path | None, svg: Path | None, what: str, *, over: bool)
 def run_folder(run: Path, parent: Path) -> Path:
     """Return the folder of a run that is given as such, or by its name in `parent`.
 
-    Raises TaskError where there is none.
+    Raises:
+        TaskError: where there is none.
     """
     from thalweg.errors import TaskError, suggest
     from thalweg.train import find_runs

@@ -128,7 +128,9 @@ def inverses_of(factors: Sequence[Tensor]) -> list[Tensor]:
     By Cholesky's decomposition; of a matrix that rounding has made indefinite, or as good as singular, by
     its eigenvalues, the small ones raised to the size of the rounding. Diagonals are given as vectors.
 
-    Raises EngineError where a matrix holds a number that is not finite, TaskError for one that is 0.
+    Raises:
+        EngineError: where a matrix holds a number that is not finite.
+        TaskError: for one that is 0.
     """
     found: dict[int, Tensor] = {}
     sizes: dict[tuple[object, ...], list[int]] = {}

@@ -68,7 +68,8 @@ class KroneckerMatrix(Operator):
         `factored` adds π√λ·I to A and √λ/π·I to B, π² = (tr A/dim A)/(tr B/dim B), which stays a Kronecker
         product; otherwise λI is added exactly, as it always is in an eigenbasis and to norms.
 
-        Raises TaskError for a negative damping.
+        Raises:
+            TaskError: for a negative damping.
         """
         amount = _damping(damping)
         if amount == 0:
@@ -78,7 +79,9 @@ class KroneckerMatrix(Operator):
     def inverse(self, damping: float = 0.0, *, factored: bool = True) -> KroneckerMatrix:
         """Return the inverse of the matrix, or of `damped(damping)`.
 
-        Raises TaskError where it is singular, EngineError where a factor is not finite.
+        Raises:
+            TaskError: where it is singular.
+            EngineError: where a factor is not finite.
         """
         damped = self.damped(damping, factored=factored)
         return damped._with(lambda block: block.inverse(), "inverted")

@@ -262,7 +262,8 @@ class FactorReader:
     def _send(self, outputs: Tensor, score: Tensor, passed: list[Passes]) -> None:
         """Send a score backwards through the layers.
 
-        Raises TaskError where a parameter is used by something else than a call of its layer.
+        Raises:
+            TaskError: where a parameter is used by something else than a call of its layer.
         """
         for each in passed:
             each.forget()

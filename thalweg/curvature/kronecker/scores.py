@@ -24,7 +24,8 @@ def masses(loss: str, outputs: Tensor, gradient: Gradient) -> Tensor:
 
     It is read off B at outputs that are all 0, where B is known but for what the terms count.
 
-    Raises TaskError for a loss that is the negative logarithm of no distribution.
+    Raises:
+        TaskError: for a loss that is the negative logarithm of no distribution.
     """
     zeros = torch.zeros_like(outputs)
     times = fisher_block(loss, zeros, gradient, "exact", 1, torch.Generator())
@@ -81,7 +82,8 @@ def scores(
     "sampled" has one for each of the `draws`. "exact" and "empirical" have as many as B of a row has rank:
     C − 1 for C classes, one for the targets of a classification.
 
-    Raises TaskError where a row has too many outputs for that.
+    Raises:
+        TaskError: where a row has too many outputs for that.
     """
     if kind == "sampled":
         mass = masses(loss, outputs, gradient) / draws

@@ -50,7 +50,8 @@ class Passes:
         Several calls, as of a layer that is used for each step of a sequence, are more positions. A layer
         that sees each row's positions as rows of its own gets them back.
 
-        Raises TaskError where the rows of the batch are not to be found in the layer's.
+        Raises:
+            TaskError: where the rows of the batch are not to be found in the layer's.
         """
         came = [(a, g) for a, g in zip(self.inputs, self.gradients, strict=True) if g is not None]
         if not came:

@@ -90,7 +90,8 @@ class Forks:
 
         Where it is one `of` several, the interval is so wide that 95 % holds for all of them at once.
 
-        Raises OutOfBudgetError where it would cost more than is left.
+        Raises:
+            OutOfBudgetError: where it would cost more than is left.
         """
         origin = self._origin(remedy)
         if remedy.change is None or len(self.kept) < FEWEST_BATCHES or origin is None:

@@ -67,7 +67,7 @@ def elsewhere(way: float, under: float) -> Remedy:
 
 
 def with_momentum() -> Remedy:
-    """Step by gradient descent with momentum in the place of plain gradient descent, at the same rate."""
+    """Step by gradient descent with momentum instead of plain gradient descent, at the same rate."""
 
     def change(arm: Arm) -> None:
         groups = [{"params": g["params"], "lr": float(g["lr"])} for g in arm.groups]

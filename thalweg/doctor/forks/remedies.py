@@ -73,7 +73,7 @@ def started(strategy: Strategy, name: str, words: str, steps: int | None = None)
 
 
 def rectified() -> Remedy:
-    """Put ReLU in the place of sigmoid and tanh, and start by He."""
+    """Replace sigmoid and tanh by ReLU, with He initialization."""
 
     def change(arm: Arm) -> None:
         for module in arm.model.modules():
@@ -139,7 +139,7 @@ def standardized(rate: float = 1.0) -> Remedy:
 
 
 def left_out(steps: tuple[int, ...]) -> Remedy:
-    """Leave out the batches of some steps: one of the others stands in the place of each.
+    """Leave out the batches of some steps: one of the others is used instead of each.
 
     In the other arm the first of them is trained on, in the middle of the fork.
     """

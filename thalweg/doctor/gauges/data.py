@@ -78,7 +78,7 @@ class DataGauge:
 
 
 def _without_broken(seen: Inputs, steps: Sequence[int], x: Tensor) -> Tensor:
-    """Count numbers that are not finite, and return the others, with 0 in the place of these."""
+    """Count numbers that are not finite, and return the others, with 0 instead of these."""
     broken = ~torch.isfinite(x)
     counts = broken.flatten(1).sum(1).tolist()
     seen.nonfinite += sum(counts)

@@ -1,11 +1,11 @@
-"""Run a kernel on several threads: PyTorch's own OpenMP threads where they can be had, else a pool.
+"""Run a kernel on several threads: PyTorch's own OpenMP threads where they are available, else a pool.
 
 The OpenMP threads are awake after a backward pass and wait for more, so a step on them starts at once, and
 nothing else has to wait for them. Where PyTorch is built without OpenMP, or in a forked child, where its
 threads are gone, a pool of Python threads does the same; kernels release the GIL.
 
 Whatever happens, a call is done when `run_on` returns: no thread still writes, or begins to. Where no thread
-can be had (the interpreter shuts down, the system has no more), the calling one does all of the work.
+are available (the interpreter shuts down, the system has no more), the calling one does all of the work.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ FUSED = ("axpy", "addcmul", "addcdiv")
 
 
 class Fusing:
-    """Puts fused operations in the place of single ones.
+    """Puts fused operations instead of single ones.
 
     Args:
         nodes: what is computed, in order.
@@ -128,7 +128,7 @@ class Fusing:
     def _decayed(
         self, n: ListNode, base: ListNode, inner: ListNode, scale: HostFactor
     ) -> ListNode | None:
-        """Return (x + s·x) + u in the place of (x + u) + s·x: x may then be overwritten at once."""
+        """Return (x + s·x) + u instead of (x + u) + s·x: x may then be overwritten at once."""
         moved = self._new[base]
         at_once = inner.op == "input" and self._uses[base] == 1 and moved.op in FUSED
         if not at_once or moved.operands[0] is not inner:

@@ -21,7 +21,8 @@ def print_rule(program: Program, first: Mapping[str, float]) -> str:
     `hyperparameters` a number by each name the chain has for it, and `t` counts from 1. `first` are the
     scalar states before the first step. The text needs `maths` (see `operations.library`).
 
-    Raises EngineError for a program that calls PyTorch outside the vocabulary, or works with whole matrices.
+    Raises:
+        EngineError: for a program that calls PyTorch outside the vocabulary, or works with whole matrices.
 
     >>> from thalweg.engine import chain
     >>> from thalweg.rules import momentum

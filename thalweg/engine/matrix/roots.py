@@ -65,7 +65,7 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
     without damping one of a low rank, is taken by eigenvalues.
 
     What it returns is what `inverse_root` returns, with the same damping. It takes some hundred products of
-    n × n matrices in the place of a decomposition; on a CPU that is slower.
+    n × n matrices instead of a decomposition; on a CPU that is slower.
 
     Accuracy: as `inverse_root`'s; of the same matrices 2e-3 and 2e-5 in float32, a tenth of its errors.
 

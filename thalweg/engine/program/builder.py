@@ -179,7 +179,7 @@ class Builder:
         return None
 
     def _of_power(self, x: Value) -> Value:
-        """Return what a broken power sees of a number: ∞ in the place of −∞, and 0 in that of −0."""
+        """Return what a broken power sees of a number: ∞ instead of −∞, and 0 in that of −0."""
         below = self.apply("eq", x, self.constant(-math.inf))
         positive = self.apply("add", x, self.constant(0.0))
         return self.apply("where", below, self.constant(math.inf), positive)

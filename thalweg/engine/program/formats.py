@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SEED = 0x726F756E64
-"""In the place of a rule's seed, so that no rule draws the same."""
+"""Instead of a rule's seed, so that no rule draws the same."""
 MIX32 = ((16, 0x7FEB352D), (15, 0x846CA68B), (16, None))
 """Shift right and xor, then multiply, three times (the last without the product)."""
 WORD = 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Whether Triton can be had, without importing it: it takes a second, which only a GPU is worth."""
+"""Whether Triton is available, without importing it: it takes a second, which only a GPU is worth."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def gradinit(
     With θ = α·θ₀ it descends L(θ − lr·A(∇L(θ; S)); S′) in the factors α by Adam, and the norm of the
     gradient instead wherever that is above the bound. A(g) is g of SGD, with the 2-norm, and sign(g) of
     Adam, with the 1-norm. S and S′ are two thirds of the batch each, half of S′ in common with S.
-    Factors stay above .01. The paper draws S and S′ again in every step, and has factors for biases and
+    Factors stay above 0.01. The paper draws S and S′ again in every step, and has factors for biases and
     norms as well; here the parts of the batch stay, and weights alone are scaled.
 
     Args:

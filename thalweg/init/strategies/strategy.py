@@ -261,7 +261,8 @@ class Drawing:
 def parts_of(strategy: Any) -> tuple[InitStrategy, ...]:
     """Return the parts of a strategy, one or several.
 
-    Raises TaskError if it is not one.
+    Raises:
+        TaskError: if it is not one.
     """
     if isinstance(strategy, InitStrategy):
         return (strategy,)

@@ -146,7 +146,7 @@ LAB = Lab(
     "the rows, while the work grows with the rows. A batch in which no row comes twice errs a "
     "little less, and a batch of all rows not at all.",
     why="The mean of m rows drawn apart from each other has the variance of one row over m, so its "
-    "standard error is σ/√m. Ten rows in the place of one are worth it more than a thousand in "
+    "standard error is σ/√m. Ten rows instead of one are worth it more than a thousand in "
     "the place of a hundred. Without replacement the error has a factor √((n − m)/(n − 1)) "
     "more, which is near 1 for small batches.",
     source="Goodfellow, Bengio and Courville, Deep Learning, section 8.1.3",

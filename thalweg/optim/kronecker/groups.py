@@ -25,7 +25,8 @@ Left = list[tuple[str, nn.Parameter, str]]
 class KFACSettings:
     """What holds for all layers.
 
-    Raises ValueError for a value that is out of range.
+    Raises:
+        ValueError: for a value that is out of range.
     """
 
     refresh: int
@@ -76,7 +77,8 @@ def check_entries(entries: Mapping[str, Any]) -> None:
 def groups_of(model: nn.Module, params: Iterable[Any] | None) -> tuple[list[Group], Left]:
     """Return the groups of parameters that K-FAC has a block for, and the others.
 
-    Raises TaskError for parameters that are not the model's, or given twice.
+    Raises:
+        TaskError: for parameters that are not the model's, or given twice.
     """
     names = {id(p): name for name, p in model.named_parameters()}
     groups = _given(model, params)

@@ -244,8 +244,9 @@ class KFAC(WatchingOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step by the gradients that are there; return what the closure returns.
 
-        Raises EngineError where a step is to compute the curvature again and a layer that has a gradient
-        was not seen.
+        Raises:
+            EngineError: where a step is to compute the curvature again and a layer that has a gradient was
+                not seen.
         """
         check_no_texts(self._own_groups(), ("lr", "damping", "momentum", "weight_decay"))
         value = None

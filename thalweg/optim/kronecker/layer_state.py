@@ -47,7 +47,9 @@ def invert(
 ) -> None:
     """Put into each state the inverses of its damped factors, those of one size computed together.
 
-    Raises EngineError where a factor is not finite, TaskError where one is singular.
+    Raises:
+        EngineError: where a factor is not finite.
+        TaskError: where one is singular.
     """
     wanted: list[tuple[State, str, Tensor]] = []
     for state, damping in zip(states, dampings, strict=True):

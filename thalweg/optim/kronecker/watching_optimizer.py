@@ -78,7 +78,8 @@ class WatchingOptimizer(torch.optim.Optimizer, ABC):
     def add_param_group(self, param_group: Group) -> None:
         """Add a group while the optimizer is made; later that is refused: its layers are watched already.
 
-        Raises ValueError for entries that are out of range.
+        Raises:
+            ValueError: for entries that are out of range.
         """
         if getattr(self, "_is_made", False):
             raise ValueError(

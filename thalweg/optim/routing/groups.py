@@ -32,7 +32,8 @@ def multiplied(lr: Any, factor: float) -> Any:
 def filled(routing: Routing, group: Group, defaults: Mapping[str, Any]) -> Group:
     """Return a param group with the hyperparameters of its route, where it has none of its own.
 
-    Raises RuleError for a group without a route, where there is no rest.
+    Raises:
+        RuleError: for a group without a route, where there is no rest.
     """
     route = group.get("route", REST)
     if route not in routing.chains:
@@ -57,7 +58,8 @@ def no_route(group: Mapping[str, Any], routing: Routing) -> str:
 def in_order(groups: Sequence[Group], state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a state dict whose groups stand in the order of an optimizer's, found by their routes.
 
-    Raises ValueError where the routes are others.
+    Raises:
+        ValueError: where the routes are others.
     """
     saved = list(state_dict.get("param_groups", ()))
     if not saved or not all("route" in group for group in saved):

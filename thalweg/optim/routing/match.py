@@ -36,7 +36,8 @@ def routed(routing: Routing, params: nn.Module | Iterable[Any]) -> list[RoutedPa
 
     Frozen parameters that no route takes are left out.
 
-    Raises RuleError for parameters that take no route, or two, and for routes that nothing takes.
+    Raises:
+        RuleError: for parameters that take no route, or two, and for routes that nothing takes.
     """
     if isinstance(params, nn.Module):
         names = _all_names(params)

@@ -125,7 +125,8 @@ def is_rest(group: Mapping[str, Any]) -> bool:
 def inner_kind(who: str, every: list[KindOfParameter]) -> str:
     """Return the kind that is for a rule of matrices.
 
-    Raises TaskError for a model that has none.
+    Raises:
+        TaskError: for a model that has none.
     """
     found = {_inner(each) for each in every}
     for kind in INNER:

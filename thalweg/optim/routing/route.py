@@ -47,7 +47,8 @@ class Routing:
     def with_values(self, given: Mapping[str, Any]) -> Routing:
         """Return the routing with some hyperparameters replaced, each called `route.name`.
 
-        Raises RuleError for a name that it has not.
+        Raises:
+            RuleError: for a name that it has not.
         """
         known = self.hyperparameters
         for name in given:

@@ -108,7 +108,8 @@ class RouteTable:
 def routes_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> RouteTable:
     """Return how an optimizer steps the parameters of a model; behind a wrapper, the optimizer in it.
 
-    Raises TaskError for an optimizer that is not made of rules.
+    Raises:
+        TaskError: for an optimizer that is not made of rules.
 
     >>> from thalweg import optim
     >>> net = nn.Linear(2, 1)

@@ -53,7 +53,8 @@ class SolverOptimizer(torch.optim.Optimizer):
     def _settings(self) -> Group:
         """Return the entries of the groups, which are those of the solver.
 
-        Raises ValueError where groups differ.
+        Raises:
+            ValueError: where groups differ.
         """
         first = self.param_groups[0]
         for group in self.param_groups[1:]:

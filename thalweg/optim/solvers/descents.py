@@ -136,7 +136,8 @@ class DescentOptimizer(SolverOptimizer):
     def _read(self, kept: dict[str, Any] | None, flat: Flat) -> Any:
         """Return the state of the direction that is kept, None where there is none.
 
-        Raises ValueError for the state of other parameters.
+        Raises:
+            ValueError: for the state of other parameters.
         """
         if kept is None:
             return None

@@ -54,7 +54,8 @@ class Flat:
     def gradient(self) -> tuple[Tensor, tuple[int, ...]]:
         """Return the gradients that the parameters have, as a copy, and which parameters have none.
 
-        Raises EngineError where a gradient has another shape than its parameter.
+        Raises:
+            EngineError: where a gradient has another shape than its parameter.
         """
         grads = [p.grad for p in self.params]
         for p, grad, name in zip(self.params, grads, self.names, strict=True):

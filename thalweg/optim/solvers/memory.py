@@ -39,7 +39,8 @@ class Memory:
     def read(cls, state: Mapping[str, Any], flat: Flat) -> Memory:
         """Return what a state holds, PyTorch's or one of this package.
 
-        Raises ValueError for the state of other parameters.
+        Raises:
+            ValueError: for the state of other parameters.
         """
         memory = cls(n_iter=int(state.get("n_iter", 0)))
         if state.get("d") is None:

@@ -28,7 +28,7 @@ STATE_DTYPES: Mapping[str, torch.dtype] = {
 }
 ROUNDINGS = ("nearest", "stochastic", "remainder")
 SMALLEST = 4096
-"""Tensors with fewer elements keep float32 in the place of 8 bits: they are few, and often sensitive."""
+"""Tensors with fewer elements keep float32 instead of 8 bits: they are few, and often sensitive."""
 SCALE = "{}_scale"
 """What the scales of a state of 8 bits are called."""
 

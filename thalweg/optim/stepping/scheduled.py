@@ -3,7 +3,7 @@
 A schedule is any callable from the number of steps taken so far to a value; it may stand wherever a number
 may, also in a tuple such as `betas`. The group holds the value of the step being taken, counts its steps in
 "scheduled_step", and says in "scheduled_by" which schedules of its optimizer are its own. Both are numbers: a
-state dict keeps them, and they go along where a group is copied, moved or put in the place of another.
+state dict keeps them, and they go along where a group is copied, moved or put instead of another.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class Entrant:
 
     @property
     def takes_schedules(self) -> bool:
-        """Whether the optimizer takes a schedule in the place of its learning rate: thalweg's do."""
+        """Whether the optimizer takes a schedule instead of its learning rate: thalweg's do."""
         factory = self.factory
         while isinstance(factory, functools.partial):
             factory = factory.func

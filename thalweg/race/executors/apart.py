@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 
 def can_fork() -> bool:
-    """Return whether workers can be had: on Linux, and while no accelerator is in use.
+    """Return whether workers are available: on Linux, and while no accelerator is in use.
 
     macOS can fork, but its libraries cannot be used afterwards.
     """

@@ -40,7 +40,7 @@ class Score:
     def __post_init__(self) -> None:
         if not (self.steps >= 0 and 0 <= self.missed <= 1 and self.badness > -math.inf):
             raise ValueError(
-                f"A score has steps ≥ 0, missed from 0 to 1, and a badness that is a number; got {self}."
+                f"A score must have steps ≥ 0, missed from 0 to 1, and a number as badness; got {self}."
             )
 
     def scalar(self, budget_steps: float) -> float:

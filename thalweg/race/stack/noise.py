@@ -1,6 +1,6 @@
 """Noise in the models of a stack: each draws what it would have drawn alone.
 
-A run draws its noise (dropout, the code of a variational auto-encoder) from the global generator,
+A run draws its noise (dropout, the code of a variational autoencoder) from the global generator,
 seeded for each epoch. Here every seed has a generator's state of its own. Below `torch.vmap` a
 random operation is one call for all models; it is caught there, drawn once for each seed from that
 seed's state in the shape that one model would draw, and shared among the models of the seed.

@@ -17,7 +17,8 @@ def free_page(path: str | os.PathLike[str], what: str, option: str, *, over: boo
         option: which option of the command line names it.
         over: whether a file that is there may be replaced.
 
-    Raises TaskError for what does not end in .html, a folder, and a file that is there, unless `over`.
+    Raises:
+        TaskError: for what does not end in .html, a folder, and a file that is there, unless `over`.
     """
     return free_file(path, what, option, ".html", over=over)
 

@@ -51,7 +51,7 @@ def figure_page(
         tall: the figure's height in pixels, if not the usual.
         above: HTML between the header and the figure.
         script: JavaScript that runs last. It may send the document an event "figure", whose detail has a
-            `figure`, `names` and a `record` to be shown and saved in the place of those here.
+            `figure`, `names` and a `record` to be shown and saved instead of those here.
     """
     height = f' style="--tall:{tall}px"' if tall else ""
     body = f"""<header>

@@ -14,7 +14,8 @@ from thalweg.numeric import is_real
 def as_matrix(given: Any, name: str) -> Tensor:
     """Return a finite matrix; what is not a float tensor or array becomes float64.
 
-    Raises ValueError for another number of axes, for no entries, and for values that are not finite.
+    Raises:
+        ValueError: for another number of axes, for no entries, and for values that are not finite.
 
     >>> as_matrix([[1, 2]], "A")
     tensor([[1., 2.]], dtype=torch.float64)
@@ -30,7 +31,8 @@ def as_matrix(given: Any, name: str) -> Tensor:
 def as_vector(given: Any, name: str, like: Tensor, length: int) -> Tensor:
     """Return a finite vector of a length, with the dtype and on the device of `like`.
 
-    Raises ValueError for another shape, and for values that are not finite.
+    Raises:
+        ValueError: for another shape, and for values that are not finite.
     """
     vector = _tensor(given, name)
     if tuple(vector.shape) != (length,):

@@ -19,7 +19,8 @@ def as_blocks(given: Any, start: Tensor) -> list[Tensor]:
 
     None makes each entry a block, an integer n makes blocks of n neighbours, the last perhaps smaller.
 
-    Raises ValueError for invalid indices, indices that repeat within a block, and for an entry in no block.
+    Raises:
+        ValueError: for invalid indices, indices that repeat within a block, and for an entry in no block.
 
     >>> [block.tolist() for block in as_blocks(2, torch.zeros(5))]
     [[0, 1], [2, 3], [4]]

@@ -16,8 +16,9 @@ class Quadratic:
     `coordinate_descent(q, x0, solve=q.solve)` then is the method of Gauss and Seidel, for single entries as
     for blocks.
 
-    Raises ValueError where A is not square and symmetric, or b has another length; `solve` does where f has
-    no minimum over a block: A is not positive definite there.
+    Raises:
+        ValueError: where A is not square and symmetric, or b has another length; `solve` does where f has
+            no minimum over a block: A is not positive definite there.
 
     >>> from thalweg.solvers import Quadratic, coordinate_descent
     >>> q = Quadratic([[2.0, 1.0], [1.0, 2.0]], [3.0, 3.0])

@@ -55,7 +55,8 @@ class FreeModel:
 def as_bounds(given: Any, start: Tensor) -> Bounds:
     """Return a pair (low, high) of numbers, tensors or None as bounds of the flat start.
 
-    Raises ValueError if it is not a pair, has another shape, or is empty: low > high.
+    Raises:
+        ValueError: if it is not a pair, has another shape, or is empty: low > high.
     """
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise ValueError(

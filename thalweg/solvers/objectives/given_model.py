@@ -1,4 +1,4 @@
-"""A second-order model whose matrix a user gives at each point, in the place of the Hessian."""
+"""A second-order model whose matrix a user gives at each point, instead of the Hessian."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class CurvedObjective(ScalarObjective):
 class GivenModel:
     """What `curvature` gives at one point; it is asked when it is first used.
 
-    Raises ValueError where a product is not a real tensor of the vectors' shape, TypeError for what has none.
+    Raises:
+        ValueError: where a product is not a real tensor of the vectors' shape.
+        TypeError: for what has none.
     """
 
     def __init__(self, curvature: Curvature, x: Tensor, shape: torch.Size, counts: Counts) -> None:

@@ -32,7 +32,8 @@ def flat_objective(model: nn.Module, loss: Callable[[nn.Module], Any]) -> FlatOb
     evaluation, and dropout makes the loss another one each time, so call `model.eval()` first where there are
     such layers. The model itself changes in `write` only.
 
-    Raises ValueError where no parameter requires gradients, and where they are of several types or devices.
+    Raises:
+        ValueError: where no parameter requires gradients, and where they are of several types or devices.
 
     >>> import torch
     >>> from thalweg.solvers import flat_objective, minimize

@@ -130,7 +130,8 @@ def all_at_once(product: Callable[[Tensor, bool], Tensor], vectors: Tensor) -> T
 def at_once(fun: Function, points: Tensor) -> Tensor:
     """Return what a function gives at each point, in one call under `torch.func.vmap`.
 
-    Raises ValueError where vmap cannot take the function.
+    Raises:
+        ValueError: where vmap cannot take the function.
     """
     try:
         values: Tensor = torch.func.vmap(fun)(points)
@@ -150,7 +151,8 @@ def at_once(fun: Function, points: Tensor) -> Tensor:
 def as_scalar(value: Any, point: Tensor) -> Tensor:
     """Return an objective's value as a tensor without axes, of the point's precision.
 
-    Raises ValueError for anything but one real number, and where it does not depend on the point.
+    Raises:
+        ValueError: for anything but one real number, and where it does not depend on the point.
     """
     if not isinstance(value, Tensor):
         raise TypeError(

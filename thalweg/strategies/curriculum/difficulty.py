@@ -33,7 +33,8 @@ def rows_in_memory(source: Source) -> Rows:
 def given_difficulty(given: Any, rows: Rows) -> Tensor:
     """Return the difficulty of each row from a function (inputs, targets), or one number for each.
 
-    Raises DataError for another number of values, and for NaN, with the first row.
+    Raises:
+        DataError: for another number of values, and for NaN, with the first row.
     """
     arrays = arrays_of(rows)
     if callable(given):
@@ -75,7 +76,8 @@ def row_losses(model: nn.Module, rows: Rows, cost: Cost) -> Tensor:
 
     A row of several elements has their mean.
 
-    Raises TaskError for a loss that gives no loss of each row, and a model that cannot be run on them.
+    Raises:
+        TaskError: for a loss that gives no loss of each row, and a model that cannot be run on them.
     """
     loss, place = cost.surrogate, place_of(model)
     each = losses_of(loss.name, loss.function)

@@ -48,7 +48,8 @@ class Stage:
         log: what the stage has to say at its end, such as the mixture of each epoch.
         finish: returns the model that is handed on of the one that was trained, as where it was wrapped.
 
-    Raises TaskError for a share that is not a number above 0.
+    Raises:
+        TaskError: for a share that is not a number above 0.
     """
 
     name: str

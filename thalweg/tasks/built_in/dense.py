@@ -33,8 +33,9 @@ def mlp(
     "orthogonal", the name of a function of `torch.nn.init`, or a function of the model. Without it they are
     PyTorch's: uniform on ±1/√(inputs of the layer).
 
-    Raises TaskError for sizes that make no network, what makes no layer, no share of dropout, and an
-    initialization that is not known.
+    Raises:
+        TaskError: for sizes that make no network, what makes no layer, no share of dropout, and an
+            initialization that is not known.
 
     >>> sum(p.numel() for p in mlp([784, 32, 10], nn.Sigmoid).parameters())
     25450

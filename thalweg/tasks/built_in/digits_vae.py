@@ -1,4 +1,4 @@
-"""A variational auto-encoder of the handwritten digits."""
+"""A variational autoencoder of the handwritten digits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOISE_ROWS = 1024
 
 
 class VAE(nn.Module):
-    """A variational auto-encoder of 64 pixels, with dense layers of 64 units and a normal code.
+    """A variational autoencoder of 64 pixels, with dense layers of 64 units and a normal code.
 
     For x (rows, 64) it gives (rows, 64 + 2·latent): logits of the pixels, and mean and logarithm of
     the variance of the code z. In training z is drawn again at each call; in evaluation from noise
@@ -72,7 +72,7 @@ def negative_elbo(outputs: Tensor, pixels: Tensor) -> Tensor:
     data_hash="f11b134801a9ead98fc1bacac65efe8eae13c75500dc539442c8fa0a23ac1e7c",
 )
 def digits_vae(latent: int = 8) -> Task:
-    """Handwritten digits (scikit-learn): variational auto-encoder.
+    """Handwritten digits (scikit-learn): variational autoencoder.
 
     Encoder 64-64-(8, 8), decoder 8-64-64. The loss is minus the evidence's lower bound with
     Bernoulli pixels, measured on validation images with fixed noise. 30 epochs in batches of 128
@@ -90,5 +90,5 @@ def digits_vae(latent: int = 8) -> Task:
         data=Data(pixels["train"], pixels["validation"], pixels["test"]),
         cost=Cost(negative_elbo),
         model=lambda: VAE(latent),
-        description="Handwritten digits, variational auto-encoder",
+        description="Handwritten digits, variational autoencoder",
     )

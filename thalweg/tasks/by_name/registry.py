@@ -70,8 +70,9 @@ def load_task(name: str, **options: Any) -> Task:
     `name`, after a colon and separated by commas: "parity:bits=12,relevant=3", "my_task.py:width=64".
     Annotations say of which type each is: int, float, str, bool (true or false) or Path.
 
-    Raises TaskError for an unknown name or option, a file or module that cannot be run, and a
-    function that is missing or returns no `Task`.
+    Raises:
+        TaskError: for an unknown name or option, a file or module that cannot be run, and a function that
+            is missing or returns no `Task`.
 
     >>> load_task("rosenbrock", dimensions=3).build().point.shape
     torch.Size([3])

@@ -40,7 +40,8 @@ class ImageFiles:
         `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, each with or without `.gz` (`t10k-…`
         for the test set).
 
-        Raises DataError for a missing, truncated or wrong file.
+        Raises:
+            DataError: for a missing, truncated or wrong file.
         """
         root = self._folder(folder)
         image_file, label_file = (self._find(root, f"{PARTS[part]}-{kind}") for kind in _KINDS)

@@ -31,7 +31,7 @@ _noisy = functools.partial(
 
 @_noisy(target=Target("loss", 1e-3))
 def beale(noise: float = 1.0) -> Task:
-    """Beale's function of two variables, noisy: flat plains and a sharp valley.
+    """Beale's function of two variables, noisy: flat regions and a sharp valley.
 
     f = (1.5 − x + xy)² + (2.25 − x + xy²)² + (2.625 − x + xy³)², with its minimum 0 at (3, ½); from
     (1, 1).
@@ -50,7 +50,7 @@ def booth(noise: float = 1.0) -> Task:
 
 @_noisy(target=Target("loss", 1e-3))
 def himmelblau(noise: float = 1.0) -> Task:
-    """Himmelblau's function of two variables, noisy: four minima, all as deep.
+    """Himmelblau's function of two variables, noisy: four equally deep minima.
 
     f = (x² + y − 11)² + (x + y² − 7)², with minima 0 at (3, 2) and three other places; from (0, 0).
     """

@@ -18,8 +18,9 @@ _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: to
 def as_tensor(value: Any, what: str) -> Tensor:
     """Return an array-like with one row per sample as a tensor; `what` names it in errors.
 
-    Raises DataError for what is not numbers: text, objects, dates, missing or masked values, sparse
-    or nested tensors; and for integers that int64 cannot hold.
+    Raises:
+        DataError: for what is not numbers: text, objects, dates, missing or masked values, sparse or nested
+            tensors; and for integers that int64 cannot hold.
 
     >>> as_tensor([[1.0], [2.0]], "inputs").shape
     torch.Size([2, 1])

@@ -70,7 +70,8 @@ class Logger(Callback, abc.ABC):
         folder: where the log is kept.
         every: the loss of a step is logged every so many steps.
 
-    Raises TaskError for `every` below one.
+    Raises:
+        TaskError: for `every` below one.
     """
 
     pause: ClassVar[float] = 1.0

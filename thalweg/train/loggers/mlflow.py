@@ -29,7 +29,7 @@ class MLflow(Logger):
     Args:
         folder: where the database is.
         uri: where to log instead, as MLflow writes it, such as "http://localhost:5000".
-        experiment: a name, in the place of the task's.
+        experiment: a name, instead of the task's.
 
     Raises:
         MissingExtraError: the package mlflow-skinny (or mlflow) or sqlalchemy is not installed.

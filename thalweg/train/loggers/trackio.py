@@ -23,7 +23,7 @@ class Trackio(Logger):
     Nothing is sent anywhere: neither a Space nor a server is written to, and none is asked for a name.
 
     Args:
-        project: a name, in the place of the task's.
+        project: a name, instead of the task's.
 
     Raises:
         MissingExtraError: the package trackio is not installed.

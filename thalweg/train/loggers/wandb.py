@@ -20,7 +20,7 @@ class WandB(Logger):
 
     Args:
         folder: where the logs are.
-        project: a name, in the place of the task's.
+        project: a name, instead of the task's.
         mode: "online" uploads the log while the run trains, to the account of `wandb login`.
 
     Raises:

@@ -82,7 +82,8 @@ class SweepSetup:
 class Rates:
     """Sets the learning rates of an optimizer's groups together and keeps their ratios.
 
-    Raises TaskError where there is no learning rate, or none that can be set.
+    Raises:
+        TaskError: where there is no learning rate, or none that can be set.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -120,7 +121,8 @@ class Rates:
 def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: int | None) -> Sweep:
     """Train `subject`, in the mode that it is in, with each rate for one step; return what was measured.
 
-    Raises DivergedError if the objective is not finite before any step.
+    Raises:
+        DivergedError: if the objective is not finite before any step.
     """
     steps = _Steps(subject)
     average = RunningMean()

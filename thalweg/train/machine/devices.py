@@ -12,8 +12,9 @@ from thalweg.errors import TaskError
 def usable_device(device: str | torch.device) -> torch.device:
     """Return the device of a name.
 
-    Raises TaskError for a name that PyTorch does not know, and for a device that this machine, or
-    this build of PyTorch, does not have.
+    Raises:
+        TaskError: for a name that PyTorch does not know, and for a device that this machine, or this build
+            of PyTorch, does not have.
     """
     try:
         found = torch.device(device)

@@ -19,7 +19,7 @@ from thalweg.train.optimizers.choice import is_chain
 from thalweg.train.optimizers.known import Rate, name_of, needs_model
 
 _NO_SCHEDULE = (
-    "A schedule in the place of lr is for the optimizers of thalweg.optim; for another one give "
+    "A schedule instead of lr is for the optimizers of thalweg.optim; for another one give "
     "a number, and scheduler=lambda optimizer: thalweg.schedules.scheduler(optimizer, …)."
 )
 
@@ -39,7 +39,8 @@ def build_optimizer(
     a model's layers get the model. Those of the
     `hyperparameters` that are given go to the class, or into the groups of a chain's optimizer.
 
-    Raises TaskError where that fails.
+    Raises:
+        TaskError: where that fails.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
@@ -123,7 +124,7 @@ def _describe(optimizer: Any) -> str:
 
 
 def _class_named(optimizer: Any) -> str:
-    """Return the hint for a name that was given in the place of a class."""
+    """Return the hint for a name that was given instead of a class."""
     if not isinstance(optimizer, str):
         return ""
     known = {name.lower(): name for name in optimizer_names}

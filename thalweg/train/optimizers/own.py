@@ -14,7 +14,8 @@ from thalweg.tasks.by_name.files import run_file
 def name_in_file(text: str) -> str:
     """Return the name behind the file, "lion" of "mine.py:lion".
 
-    Raises TaskError where there is none.
+    Raises:
+        TaskError: where there is none.
     """
     home, _, name = text.partition(":")
     if not name.isidentifier():
@@ -28,8 +29,9 @@ def name_in_file(text: str) -> str:
 def load_from_file(text: str) -> Any:
     """Run the file of "file.py:name" and return what it holds under the name.
 
-    Raises TaskError for a file that is missing or cannot be run, for a name that it does not have, and for
-    what is no optimizer.
+    Raises:
+        TaskError: for a file that is missing or cannot be run, for a name that it does not have, and for
+            something that is not an optimizer.
     """
     home, name = text.partition(":")[0], name_in_file(text)
     if not Path(home).is_file():

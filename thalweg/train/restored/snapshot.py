@@ -33,7 +33,8 @@ class Snapshot:
     the contents of the data. Of the process, the global generators of PyTorch, NumPy and Python. What an
     object of another kind keeps inside is left alone.
 
-    Raises TaskError for a lazy module that has not seen a batch.
+    Raises:
+        TaskError: for a lazy module that has not seen a batch.
     """
 
     def __init__(

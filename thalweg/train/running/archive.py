@@ -43,8 +43,8 @@ def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None
     """Write `content`, nested dicts, lists, tuples, tensors, numbers, strings and None, whole or
     not at all.
 
-    Raises CheckpointError for a value of another kind, naming it, and where the file cannot be
-    written.
+    Raises:
+        CheckpointError: for a value of another kind, naming it, and where the file cannot be written.
     """
     text, tensors = _encoded(content)
     metadata = {"format": _FORMAT, "content": text, "crc32": str(_checksum(text, tensors))}
@@ -61,7 +61,8 @@ def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None
 def rehearsed(content: dict[str, Any]) -> dict[str, Any]:
     """Return what reading would give after writing `content`, without a file.
 
-    Raises CheckpointError for what cannot be written, as `write_archive` does.
+    Raises:
+        CheckpointError: for what cannot be written, as `write_archive` does.
     """
     text, tensors = _encoded(content)
     decoded: dict[str, Any] = _decode(json.loads(text), tensors)
@@ -79,7 +80,8 @@ def _encoded(content: dict[str, Any]) -> tuple[str, dict[str, Tensor]]:
 def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what `write_archive` wrote, tensors on the CPU.
 
-    Raises CheckpointError for a file that is missing, damaged, or not of this kind.
+    Raises:
+        CheckpointError: for a file that is missing, damaged, or not of this kind.
     """
     path = Path(path)
     if not path.is_file():

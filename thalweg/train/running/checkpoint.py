@@ -44,7 +44,8 @@ _LATER = {"accumulate": 1, "clip_norm": None, "autocast": None, "strategy": None
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
     """Return the checkpoint's file; a folder stands for `checkpoint.safetensors` in it.
 
-    Raises CheckpointError where a run is there already and is not to be resumed: it would be lost.
+    Raises:
+        CheckpointError: where a run is there already and is not to be resumed: it would be lost.
     """
     if checkpoint is None:
         if resume:
@@ -89,7 +90,8 @@ def save(path: Path, state: State) -> None:
 def rehearse(state: State) -> None:
     """Check before training that a checkpoint can be written, and resumed from.
 
-    Raises CheckpointError for what a module or a scheduler keeps and a file cannot hold.
+    Raises:
+        CheckpointError: for what a module or a scheduler keeps and a file cannot hold.
     """
     content = rehearsed(_content(state))
     weights = _weights_from(content["model"], content)

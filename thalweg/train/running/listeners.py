@@ -21,7 +21,8 @@ def sorted_out(
 ) -> tuple[BaseRecipe, Checkpoint, Callbacks]:
     """Return the recipe with the early stopping that is listed, where to keep checkpoints, and the rest.
 
-    Raises TaskError if it is not a callback, or where one of the two is given twice.
+    Raises:
+        TaskError: if it is not a callback, or where one of the two is given twice.
     """
     if isinstance(listeners, Callback | EarlyStopping | Checkpoint) or not isinstance(
         listeners, Iterable

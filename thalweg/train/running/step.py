@@ -47,7 +47,8 @@ def residuals_for(
 ) -> Residuals | None:
     """Return the residuals of a cost where the optimizer asks for them.
 
-    Raises TaskError where the cost has none.
+    Raises:
+        TaskError: where the cost has none.
     """
     if not needs_residuals(optimizer):
         return None

@@ -2,7 +2,7 @@
 
     void kernel(i64 *call)
 
-As in `thalweg/engine/cpu/kernel.py`, with tiles in the place of chunks, and one table more, "vectors": the
+As in `thalweg/engine/cpu/kernel.py`, with tiles instead of chunks, and one table more, "vectors": the
 addresses of the sums of rows and of columns that the pass writes, and of the values that it reads. The value
 of a row is read once; those of columns, and their sums, lie in slots whose first element is that of the
 tile's first column.

@@ -1,6 +1,6 @@
 """The functions that a kernel calls: of LLVM, of a vector of numbers, or of the C library.
 
-A function of a vector is called by LLVM's loop vectorizer in the place of one of a number, whose attribute
+A function of a vector is called by LLVM's loop vectorizer instead of one of a number, whose attribute
 names it. That one calls it, too, on a vector full of its number: so an element has the same bits wherever
 it stands, in the vectors of a loop or among those left over.
 """
@@ -138,7 +138,7 @@ def _bounded(
     """Define a function of vectors that calls another one for numbers up to its bound.
 
     One number beyond the bound, and that function computes its whole vector in another way, with other last
-    bits: it gets a 0 in the place of such numbers, which then go to the C library, one by one.
+    bits: it gets a 0 instead of such numbers, which then go to the C library, one by one.
     """
     real, bound = DTYPES[vector.dtype], vector.bound
     kind = ir.VectorType(real, vector.width)
