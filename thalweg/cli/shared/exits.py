@@ -45,10 +45,11 @@ class Verbs(TyperGroup):
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
         """Run a command line; what cannot be read of it is an error like others, said in one line."""
+        settings["standalone_mode"] = False
         if not standalone_mode:
-            return super().main(*arguments, standalone_mode=False, **settings)
+            return super().main(*arguments, **settings)
         try:
-            code = super().main(*arguments, standalone_mode=False, **settings)
+            code = super().main(*arguments, **settings)
         except UsageError as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # the help that was printed says enough
                 complain(usage_words(error))

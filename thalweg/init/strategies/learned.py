@@ -24,8 +24,8 @@ def transfer(setup: Setup, source: nn.Module | Mapping[str, Tensor]) -> None:
     """Copy parameters and buffers from a model of a related task, those with the same name and shape.
 
     The report says which were not copied, and why. With `.on("hidden", "norm")` the output layer, which
-    is drawn again for another task, keeps its own. Frozen parameters are copied, too, as by `load_state_dict`, and
-    stay frozen: a layer is often frozen because its weights come from elsewhere.
+    is drawn again for another task, keeps its own. Frozen parameters are copied, too, as by
+    `load_state_dict`, and stay frozen: a layer is often frozen because its weights come from elsewhere.
 
     Args:
         source: the model, or its `state_dict()`.
