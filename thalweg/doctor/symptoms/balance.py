@@ -26,8 +26,8 @@ FEWEST_MATRICES = 3
 LONG = 160
 """Steps of a longer fork: a rate that is too high for one layer is quicker at first."""
 AT_END, SETTLED = 80, 0.75
-"""Steps of a fork from where the run ended, when the others have made the best of a layer that hardly moves, and
-what equal rates must leave of the loss there."""
+"""Steps of a fork from where the run ended, when the others have made the best of a layer that hardly moves,
+and what equal rates must leave of the loss there."""
 OVER = 0.1
 """A rate below this share of the largest is over …"""
 EARLY = 0.35
