@@ -14,7 +14,7 @@ def test_several_tasks_are_raced_and_summed_up(line_file: Path) -> None:
     for name in ("line", "steep"):
         assert f"Report: {Path(f'race-{name}/report.html')}" in result.stderr
     assert "Report: races.html" in result.stderr
-    assert (line_file.parent / "races.html").stat().st_size > 1_000_000
+    assert "</html>" in (line_file.parent / "races.html").read_text(encoding="utf-8")
     assert result.stdout.count("optimizer") >= 2
 
     document = documented("line.py", "line.py:steep", *SMALL, "--out", "here")

@@ -113,9 +113,9 @@ def _head(draw: Any, points: np.ndarray, colour: tuple[int, ...], hollow: bool =
 
 
 def _finite(points: np.ndarray) -> np.ndarray:
-    kept: np.ndarray = points[np.isfinite(points).all(axis=1)]
-    clipped: np.ndarray = np.clip(kept, -1e5, 1e5)  # Pillow counts pixels in 32 bits
-    return clipped
+    known = points[np.isfinite(points).all(axis=1)]
+    kept: np.ndarray = np.clip(known, -1e5, 1e5)  # Pillow counts pixels in 32 bits
+    return kept
 
 
 def _around(draw: Any, place: _Place) -> None:
