@@ -101,7 +101,7 @@ def test_annotations_give_the_type(name: str, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("truth", "maybe", "'truth' is true or false; got 'maybe'"),
+        ("truth", "maybe", "'truth' must be true or false; got 'maybe'"),
         ("real", "x", "'real' must be a number or none; got 'x'"),
         ("function", "print", "'function' cannot be given as text; give it in Python"),
     ],
