@@ -119,7 +119,7 @@ def test_a_finding_that_misses_theory_is_a_failure_that_is_shown(folder: Path) -
             "The slider of the lab 'lasso', used, goes from 1 to 12 features; got '13'.",
         ),
         (("lasso", "--slider", "few"), "used, goes from 1 to 12 features; got 'few'."),
-        (("lasso", "--slider", "1.5"), "used, is an integer from 1 to 12 features"),
+        (("lasso", "--slider", "1.5"), "used, must be an integer from 1 to 12 features"),
         (
             ("lasso", "--slider", "2", "--set", "used=3"),
             "sets used, which is given as a setting, too",

@@ -135,7 +135,7 @@ def test_divergence_is_a_failure_with_its_cause(line_file: Path) -> None:
         (("line.py", "--set", "weight_decay"), "--set expects NAME=VALUE"),
         (("line.py", "--set", "wd=1", "--set", "wd=2"), "gives 'wd' twice"),
         (("line.py", "--set", "weight_deacy=1"), "Did you mean 'weight_decay'"),
-        (("line.py", "--accumulate", "0"), "accumulate is an integer"),
+        (("line.py", "--accumulate", "0"), "accumulate must be an integer"),
         (("line.py", "--clip-norm", "0"), "clip_norm must be a number > 0"),
         (("line.py", "--autocast", "float16"), "float16 needs a loss scaler"),
         (("line.py", "--device", "cuda:77"), "The device 'cuda:77' cannot be used here"),

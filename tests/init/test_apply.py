@@ -234,7 +234,7 @@ def test_what_cannot_be_started_is_refused(model: object, strategy: object, mess
 def test_a_batch_that_the_model_does_not_take_is_refused() -> None:
     with pytest.raises(TaskError, match=r"cannot be run on the batch of inputs\. .*are passed"):
         init.apply(net(), init.he(), x=torch.zeros(2, 5))
-    with pytest.raises(TaskError, match="seed is an integer"):
+    with pytest.raises(TaskError, match="seed must be an integer"):
         init.apply(net(), init.he(), seed=-1)
 
 

@@ -78,7 +78,7 @@ def test_embeddings_convolutions_and_equal_widths() -> None:
 def test_other_models_are_refused() -> None:
     with pytest.raises(TaskError, match=r"of one alone: 8\.bias, 8\.weight"):
         init.mup(net(16), base=net(16, 3))
-    with pytest.raises(TaskError, match=r"base is an nn\.Module"):
+    with pytest.raises(TaskError, match=r"base must be an nn\.Module"):
         init.mup(net(16), base=16)  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="'adam' or 'sgd'"):
         init.mup(net(16), base=net(16), rates="lion")  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ def test_it_moves_what_it_says() -> None:
         ("much", "goes from 1 to 5 <rows>; got 'much'."),
         (float("nan"), "got nan"),
         (True, "got True"),
-        ("2.5", "rows, is an integer from 1 to 5 <rows>; got '2.5'."),
+        ("2.5", "rows, must be an integer from 1 to 5 <rows>; got '2.5'."),
     ],
 )
 def test_wrong_values(given: Any, message: str) -> None:

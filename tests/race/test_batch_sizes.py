@@ -78,7 +78,7 @@ def test_the_size_of_the_races_batches_changes_no_budget() -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "all", True])
 def test_what_is_no_size_is_refused(size: Any) -> None:
-    with pytest.raises(TaskError, match=r"batch_size of 'few' must be an integer number of rows"):
+    with pytest.raises(TaskError, match=r"batch_size of 'few' must be a number of rows"):
         sized("few", size)
 
 

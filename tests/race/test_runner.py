@@ -334,7 +334,7 @@ def no_validation() -> Any:
         (line(), {"threads": 0}, "threads=0"),
         (line(), {"epochs": 0}, "epochs=0"),
         (line(), {"trials": 0}, "trials=0"),
-        (line(), {"batch_size": "all"}, "batch_size is an integer, None .* got 'all'"),
+        (line(), {"batch_size": "all"}, "batch_size must be an integer, None .* got 'all'"),
         (line(), {"search": "haling"}, "No search is called 'haling'.*'halving'"),
         (line(), {"executor": "rai"}, "No executor is called 'rai'.*'ray'"),
         (line(), {"stack": -2}, "at least one model"),

@@ -39,7 +39,7 @@ def test_a_step_is_a_finite_number_from_0(k: Any) -> None:
         ) as told:
             schedule(k)
         assert str(told.value).startswith(schedule.name)
-        assert str(told.value).endswith(repr(k))
+        assert str(told.value).endswith(f"{k!r}.")
 
 
 def test_a_step_may_be_a_tensor_and_loses_nothing_by_it() -> None:
@@ -241,10 +241,10 @@ def test_bad_numbers_are_refused(
     [
         (
             "cosine",
-            "a schedule must be stored as a dictionary with its name under 'name', got 'cosine'",
+            "A schedule must be stored as a dictionary with its name under 'name', got 'cosine'",
         ),
-        ({"steps": 5}, "a schedule must be stored as a dictionary with its name under 'name', got"),
-        ({"name": ["cosine"]}, "a schedule must be stored as a dictionary with its name"),
+        ({"steps": 5}, "A schedule must be stored as a dictionary with its name under 'name', got"),
+        ({"name": ["cosine"]}, "A schedule must be stored as a dictionary with its name"),
         (
             {"name": "cosin", "steps": 5},
             "No schedule is called 'cosin'; there are constant, ",

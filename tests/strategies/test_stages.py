@@ -173,7 +173,7 @@ def test_errors_name_the_stage() -> None:
     assert raised.value.run.steps == 11
     with pytest.raises(TaskError, match="are called 'same'"):
         quiet(blobs(), strategy=Same())
-    with pytest.raises(TaskError, match=r"strategy is one of .*; got 'curriculum'"):
+    with pytest.raises(TaskError, match=r"strategy must be one of .*; got 'curriculum'"):
         fit(blobs(), "sgd", strategy="curriculum")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="Make one: call it"):
         Recipe(blobs(), "sgd", strategy=plain)  # type: ignore[arg-type]
@@ -207,7 +207,7 @@ class Same(Strategy):
         ("curriculum:start=2", "0 < start ≤ 1; got 2"),
         ("curriculum:first_share=1", "nothing for the curriculum"),
         ("curriculum:order=up", "'easy' or 'hard' or 'random'; got 'up'"),
-        ("curriculum:refresh=0", "refresh is an integer"),
+        ("curriculum:refresh=0", "refresh must be an integer"),
         ("curriculum:difficulty=size", "named must be 'loss' or 'self'; got 'size'"),
         ("plain:parts=0", "parts must be an integer ≥ 1; got 0"),
     ],

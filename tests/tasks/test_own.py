@@ -111,7 +111,7 @@ def test_a_file_that_is_not_there(package: Path) -> None:
     ("body", "message"),
     [
         ("pass", r"returned NoneType; expected a thalweg Task. Is its `return` missing\?"),
-        ("return Task(3, 'mse', print)", "mine.py, line 5: The train set is a pair"),
+        ("return Task(3, 'mse', print)", "mine.py, line 5: The train set must be a pair"),
         ("return Task((X, X[:0]), 'mse', print)", "line 5: The train set has 4 rows"),
         ("return Task((X[:0], X[:0]), 'mse', print)", "line 5: The train set is empty"),
         ("return Task((X, Y), 'mse', print)", r"not numbers but text .*np.unique\(y, return_inv"),

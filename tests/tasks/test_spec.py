@@ -41,8 +41,8 @@ def test_texts(text: str, home: str, function: str, options: dict[str, str]) -> 
     [
         ("parity:7", "'7' is not an option: expected name=value"),
         ("parity:bits=7,bits=8", "gives the option 'bits' twice"),
-        ("parity:bits=seven", "'bits' is an integer; got 'seven'"),
-        ("parity:bits=7.5", "'bits' is an integer; got '7.5'"),
+        ("parity:bits=seven", "'bits' must be an integer; got 'seven'"),
+        ("parity:bits=7.5", "'bits' must be an integer; got '7.5'"),
         ("parity:bit=7", "no option 'bit'. Did you mean 'bits'"),
         ("deep_quadratic:noise=loud", "'noise' must be a number; got 'loud'"),
         ("parity:bits=3,relevant=4", "Of 3 bits, relevant=4 cannot matter"),
@@ -101,8 +101,8 @@ def test_annotations_give_the_type(name: str, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("truth", "maybe", "'truth' is true or false; got 'maybe'"),
-        ("real", "x", "'real' is a number or none; got 'x'"),
+        ("truth", "maybe", "'truth' must be true or false; got 'maybe'"),
+        ("real", "x", "'real' must be a number or none; got 'x'"),
         ("function", "print", "'function' cannot be given as text; give it in Python"),
     ],
 )
@@ -122,5 +122,5 @@ def test_a_text_of_ones_own_from_the_command_line(tmp_path: Path) -> None:
 def test_an_empty_path_is_not_the_working_folder() -> None:
     def make(file: Path | None = None) -> None: ...
 
-    with pytest.raises(TaskError, match="'file' is a path or none; got ''"):
+    with pytest.raises(TaskError, match="'file' must be a path or none; got ''"):
         typed(make, {"file": ""})

@@ -130,7 +130,7 @@ def test_seeds_of_any_kind() -> None:
     x = np.arange(20.0)
     cuts = [Data.arrays(x, x, validation=0.5, seed=seed).train for seed in (3, np.int64(3))]
     same(cuts[0].inputs, cuts[1].inputs, because="copies")  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match="seed is an integer"):
+    with pytest.raises(DataError, match="seed must be an integer"):
         Data.arrays(x, x, validation=0.5, seed=0.5)  # type: ignore[arg-type]
 
 

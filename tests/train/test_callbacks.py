@@ -237,7 +237,7 @@ def test_early_stopping_may_stand_among_callbacks() -> None:
         ({"callbacks": Diary()}, "callbacks must be a list"),
         ({"callbacks": 3}, "callbacks must be a list"),
         ({"callbacks": [Diary]}, "call it"),
-        ({"callbacks": [print]}, "A callback is an object"),
+        ({"callbacks": [print]}, "A callback must be an object"),
         ({"callbacks": [EarlyStopping(), EarlyStopping()]}, "2 among the callbacks"),
         ({"callbacks": [EarlyStopping()], "early_stopping": EarlyStopping()}, "as an argument"),
         ({"callbacks": [Checkpoint("a")], "checkpoint": "b"}, "a run takes one"),

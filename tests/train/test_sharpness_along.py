@@ -119,5 +119,5 @@ def test_where_the_edge_is_not_known_the_eigenvalue_is_recorded_alone() -> None:
     assert (along.points[0].stable_up_to, along.points[0].ratio) == (None, None)
     assert along.points[0].sharpness > 0
     for wrong in ({"every": 0}, {"rows": 1.5}, {"most": True}):
-        with pytest.raises(TaskError, match=f"{next(iter(wrong))} is an integer"):
+        with pytest.raises(TaskError, match=f"{next(iter(wrong))} must be an integer"):
             SharpnessAlong(**wrong)

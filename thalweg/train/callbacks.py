@@ -145,7 +145,7 @@ class Callbacks:
         for one in self.each:
             if not isinstance(one, Callback):
                 raise TaskError(
-                    "A callback is an object of a class derived from thalweg.train.Callback, an "
+                    "A callback must be an object of a class derived from thalweg.train.Callback, an "
                     f"EarlyStopping or a Checkpoint; got {one!r:.80}."
                     + (" Make one of the class: call it." if isinstance(one, type) else "")
                 )

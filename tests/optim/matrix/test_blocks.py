@@ -17,7 +17,7 @@ from tests.engine.kinds import draw, each_engine
 from tests.exact import RERUN, same
 from thalweg import optim
 from thalweg.engine.matrix.in_blocks import cut
-from thalweg.rules import shampoo_blocks
+from thalweg.rules.shampoo import shampoo_blocks
 
 PLAIN: list[tuple[str, dict[str, Any]]] = [
     ("Shampoo", {"grafting": "none", "eps": 1e-3}),

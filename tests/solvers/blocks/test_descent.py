@@ -142,7 +142,7 @@ def test_other_ends() -> None:
         ({"blocks": [[0, 1, 3]]}, "block 0 holds 3; x0 has entries 0 to 2"),
         ({"blocks": [[0, 1, -1]]}, "holds -1"),
         ({"blocks": [[0, 1, 2, 2]]}, "an entry twice"),
-        ({"max_sweeps": -1}, "max_sweeps is an integer"),
+        ({"max_sweeps": -1}, "max_sweeps must be an integer"),
         ({"solve": lambda x, block: 1.0}, "solve returned float for a block of 1"),
         ({"solve": lambda x, block: x}, r"solve returned \(3,\) for a block of 1"),
         ({"solve": lambda x, block: x[block] / 0}, "not finite for the block of entries"),

@@ -64,7 +64,7 @@ def test_data_of_zeros() -> None:
         ({"data": torch.ones(3)}, "data must be a matrix"),
         ({"atoms": 0}, "atoms must be an integer of at least 1"),
         ({"penalty": -1}, "penalty must be"),
-        ({"code_sweeps": 0}, "code_sweeps is a whole"),
+        ({"code_sweeps": 0}, "code_sweeps must be an integer"),
         ({"dictionary": torch.ones(2, 3)}, r"dictionary must be \[atoms, features\], \(2, 4\)"),
         ({"dictionary": torch.zeros(2, 4)}, "a row of zeros"),
     ],

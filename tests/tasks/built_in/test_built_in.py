@@ -215,7 +215,7 @@ def test_what_was_measured_goes_with_the_part_it_was_measured_on() -> None:
         ("parity", {"bits": 3, "relevant": 4}, "Of 3 bits, relevant=4 cannot matter"),
         ("adding", {"length": 1}, "length must be an integer ≥ 2"),
         ("deep_linear", {"layers": 0}, "layers must be an integer ≥ 1"),
-        ("matrix_factorisation", {"rank": 2.5}, "rank is an integer"),
+        ("matrix_factorisation", {"rank": 2.5}, "rank must be an integer"),
         ("photo", {"picture": "flour"}, "Did you mean 'flower'"),
     ],
 )

@@ -96,10 +96,10 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
 
 def _check_sizes(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
     if len(groups) != len(saved):
-        raise ValueError("loaded state dict has a different number of parameter groups.")
+        raise ValueError("loaded state dict has a different number of parameter groups")
     if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved, strict=True)):
         raise ValueError(
-            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group."
+            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
         )
 
 

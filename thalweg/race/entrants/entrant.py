@@ -195,7 +195,7 @@ def _checked_size(name: str, given: Any) -> int:
     size = as_whole(given)
     if size is None or size < 1:
         raise TaskError(
-            f"batch_size of {name!r} must be an integer number of rows, None for all of them, or 'race' for "
+            f"batch_size of {name!r} must be a number of rows, None for all of them, or 'race' for "
             f"those of the race; got {given!r}."
         )
     return size

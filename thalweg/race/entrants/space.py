@@ -289,8 +289,8 @@ def _bound(text: str, whole: bool = False) -> Any:
     try:
         return int(text) if whole else float(text)
     except ValueError:
-        kind = "integer" if whole else "number"
-        raise TaskError(f"{text!r} is not a {kind}. {_EXAMPLES}") from None
+        kind = "an integer" if whole else "a number"
+        raise TaskError(f"{text!r} is not {kind}. {_EXAMPLES}") from None
 
 
 def _value(word: str) -> Any:
