@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.cli.shared.options import TaskArgument
-from thalweg.cli.shared.values import checked_page, path_of
+from thalweg.cli.shared.values import checked_page, path_of, seed_of
 
 if TYPE_CHECKING:
     from thalweg.init import InitComparison, InitReport
@@ -38,7 +38,9 @@ def init(
         typer.Option("--show", metavar="STRATEGY", help="Start one model, show what was done."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Models of each strategy.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of the batch, and of --show.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the batch, and of --show.", parser=seed_of, metavar="N")
+    ] = 0,
     optimizer: Annotated[
         str,
         typer.Option(

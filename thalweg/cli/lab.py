@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.values import path_of
+from thalweg.cli.shared.values import path_of, seed_of
 
 if TYPE_CHECKING:
     from thalweg.labs import Lab, LabResult
@@ -38,7 +38,8 @@ def lab(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of what is drawn.", show_default="0", min=0)
+        int | None,
+        typer.Option(help="Seed of what is drawn.", show_default="0", parser=seed_of, metavar="N"),
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.values import path_of
+from thalweg.cli.shared.values import path_of, seed_of
 from thalweg.cli.train import RUNS
 
 if TYPE_CHECKING:
@@ -45,7 +45,12 @@ def landscape(
     span: Annotated[
         float, typer.Option(help="random: how far it reaches, in norms of filters.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of random directions and of the choice of rows.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Of random directions and of the choice of rows.", parser=seed_of, metavar="N"
+        ),
+    ] = 0,
     html: Annotated[
         Path | None,
         typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
