@@ -43,12 +43,13 @@ class Verb(TyperCommand):
 class Verbs(TyperGroup):
     """The group of all commands; it turns our own errors into a message and an exit code."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+    def main(self, *arguments: Any, **settings: Any) -> Any:
         """Run a command line; what cannot be read of it is an error like others, said in one line."""
-        if not standalone_mode:
-            return super().main(*arguments, standalone_mode=False, **settings)
+        ends, settings["standalone_mode"] = settings.get("standalone_mode", True), False
+        if not ends:
+            return super().main(*arguments, **settings)
         try:
-            code = super().main(*arguments, standalone_mode=False, **settings)
+            code = super().main(*arguments, **settings)
         except UsageError as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # the help that was printed says enough
                 complain(usage_words(error))
