@@ -92,8 +92,16 @@ def test_help_without_a_command_names_all() -> None:
         (("train", "digits", "--out", ""), "--out: A path is expected, got an empty text."),
         (("train", "digits", "more"), "unexpected extra argument"),
         (
+            ("init", "digits", "--epochs", "-1"),
+            "--epochs: expected a value greater than or equal to 0, got",
+        ),
+        (
             ("lab", "pca", "--seed", "-1"),
-            "--seed: expected a value greater than or equal to 0, got",
+            "--seed: A seed is a whole number from 0 to 2⁶³ − 1; got '-1'.",
+        ),
+        (
+            ("movie", "bowl", "--seed", "9223372036854775808"),
+            "--seed: A seed is a whole number from 0 to 2⁶³ − 1; got '9223372036854775808'.",
         ),
         (("race", "digits", "--stack=3"), "'--stack' does not take a value."),
         (("--nonsense",), "thalweg has no option --nonsense."),
@@ -188,6 +196,24 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("thalweg.tasks.list_tasks", raises)
     with pytest.raises(ZeroDivisionError, match="a defect"):
         call("list")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 164. GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 164 GB"),
+    ],
+)
+def test_too_little_memory_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("thalweg.tasks.list_tasks", raises)
+    result = call("list")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: There is not enough memory: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_ctrl_c_anywhere_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

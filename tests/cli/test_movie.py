@@ -62,6 +62,7 @@ def test_the_surface_of_the_documents(folder: Path) -> None:
         (("bowl", "--start", "1;2"), "--start expects numbers separated by commas"),
         (("bowl", "--lr", "0"), "A learning rate must be a positive number"),
         (("bowl", "--steps", "0"), "steps"),
+        (("bowl", "--steps", "100001"), "at most 100000 steps"),
         (("bowl", "--noise=-1"), "noise"),
         (("bowl", "--gif", "a.png"), "ends in .gif; got a.png"),
         (("bowl", "--out", "a.pdf"), "ends in .html; got a.pdf"),

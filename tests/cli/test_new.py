@@ -140,5 +140,5 @@ def test_wrong_input(folder: Path, arguments: tuple[str, ...], message: str) -> 
 def test_a_folder_that_cannot_be_written(folder: Path) -> None:
     (folder / "file").write_text("")
     result = call("new", "task", "file/mine.py")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("error: Cannot use")

@@ -90,14 +90,14 @@ def test_a_run_made_in_python_is_gone_on_with_there(line_file: Path) -> None:
 
     fit(load_task("line.py"), torch.optim.SGD, epochs=1, progress=False).save("runs/mine")
     result = call("runs", "resume", "mine", "--epochs", "5")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "was made in Python, and its record holds optimizer in words alone" in result.stderr
 
 
 def test_a_schedule_that_has_ended_is_not_drawn_longer(line_file: Path) -> None:
     call("train", "line.py", "-o", "adam+cosine", "--lr", "0.1", "--epochs", "2")
     result = call("runs", "resume", "line-adam+cosine-1", "--epochs", "4")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "spans the 2 epochs" in result.stderr.replace("\n", " ")
 
 

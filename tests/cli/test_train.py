@@ -176,7 +176,7 @@ def test_an_existing_checkpoint_is_not_overwritten(line_file: Path) -> None:
     arguments = ("train", "line.py", "--epochs", "2", "--out", "kept")
     assert call(*arguments).exit_code == 0
     again = call(*arguments)
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "already holds a run. Give another one, go on with it (--resume)" in again.stderr
 
 

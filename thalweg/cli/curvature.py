@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.cli.shared.options import JsonOption, TaskArgument
-from thalweg.cli.shared.values import checked_page, path_of
+from thalweg.cli.shared.values import checked_page, path_of, seed_of
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,12 @@ def curvature(
     training: Annotated[
         bool, typer.Option("--training", help="Keep dropout and batch norm in training mode.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the run and of the random vectors.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of the run and of the random vectors.", parser=seed_of, metavar="N"
+        ),
+    ] = 0,
     along: Annotated[
         int | None,
         typer.Option(help="Record the sharpness every this many steps of training."),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.cli.shared.options import TaskArgument
-from thalweg.cli.shared.values import checked_page, path_of
+from thalweg.cli.shared.values import checked_page, path_of, seed_of
 from thalweg.numeric import plural
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def init(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Models for each initializer.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of the batch, and of --show.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the batch, and of --show.", parser=seed_of, metavar="N")
+    ] = 0,
     optimizer: Annotated[
         str, typer.Option("-o", "--optimizer", help="Optimizer of the race; also file.py:name.")
     ] = "adam",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.values import path_of
+from thalweg.cli.shared.values import path_of, seed_of
 from thalweg.numeric import plural
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def lab(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the random numbers.", show_default="0", min=0)
+        int | None,
+        typer.Option(
+            help="Seed of the random numbers.", show_default="0", parser=seed_of, metavar="N"
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

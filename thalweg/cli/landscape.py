@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.values import path_of
+from thalweg.cli.shared.values import path_of, seed_of
 from thalweg.cli.train import RUNS
 from thalweg.numeric import plural
 
@@ -48,7 +48,10 @@ def landscape(
         float, typer.Option(help="With random: how far it reaches, in norms of filters.")
     ] = 1.0,
     seed: Annotated[
-        int, typer.Option(help="Seed of random directions and of the choice of rows.")
+        int,
+        typer.Option(
+            help="Seed of random directions and of the choice of rows.", parser=seed_of, metavar="N"
+        ),
     ] = 0,
     html: Annotated[
         Path | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.cli.shared.options import BatchSizeOption, OptimizerOption, TaskArgument
-from thalweg.cli.shared.values import checked_page, path_of
+from thalweg.cli.shared.values import checked_page, path_of, seed_of
 
 if TYPE_CHECKING:
     from thalweg.train.lr_finder.finder import RangeTest
@@ -28,7 +28,9 @@ def lr(
     highest: Annotated[float, typer.Option(help="Learning rate of the last step.")] = 10.0,
     steps: Annotated[int, typer.Option(help="Steps in a sweep, one for each rate.")] = 100,
     seeds: Annotated[int, typer.Option(help="Sweeps, each with its own seed.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of the first sweep.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the first sweep.", parser=seed_of, metavar="N")
+    ] = 0,
     batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.shared.values import path_of
+from thalweg.cli.shared.values import path_of, seed_of
 
 if TYPE_CHECKING:
     from thalweg.movies.page import SurfaceMovie
@@ -58,7 +58,7 @@ def movie(
     noise: Annotated[
         float, typer.Option(help="Standard deviation on each coordinate of the gradient.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.", parser=seed_of, metavar="N")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -172,10 +172,13 @@ def _contests(tasks: list[str], out: Path | None, settings: dict[str, Any]) -> l
     """The races, all prepared before the first one runs: a mistake in the last task costs nothing."""
     from thalweg.errors import TaskError
     from thalweg.race import Race
+    from thalweg.report.parts.target import check_place
     from thalweg.tasks import load_task
 
     if out is not None and out.exists() and not out.is_dir():
         raise TaskError(f"{out} is a file; --out expects a folder.")
+    if out is not None:
+        check_place(out)
     if len(tasks) == 1:
         folders: dict[str, str | Path] = {tasks[0]: "race-{task}" if out is None else out}
     else:

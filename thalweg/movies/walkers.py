@@ -33,6 +33,9 @@ GRADIENT, COORDINATE = "gd", "coordinate"
 RATES = tuple(float(f"{10 ** (half / 2):.3g}") for half in range(-8, 3))
 """The learning rates that are tried where none is given: 1e-4 to 10, two a decade."""
 
+MOST_STEPS = 100_000
+"""A page holds the points of all steps, and its reader sees no more of them."""
+
 NOISE_ORDINAL = 1
 """Keeps the noise on gradients apart from that of rules, which draw with ordinal 0 here."""
 
@@ -54,7 +57,8 @@ class Course:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        whole_number("steps", self.steps, 1)
+        if whole_number("steps", self.steps, 1) > MOST_STEPS:
+            raise TaskError(f"A movie has at most {MOST_STEPS} steps; got {self.steps}.")
         whole_number("seed", self.seed, 0)
         if not (is_real(self.noise) and 0 <= self.noise < math.inf):
             raise TaskError(

@@ -20,7 +20,7 @@ FAULTS = 3
 INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
 
-_WORK_FAILED = (DivergedError, EngineError, CheckpointError)
+_WORK_FAILED = (DivergedError, EngineError)
 
 
 class Verb(TyperCommand):
@@ -43,10 +43,10 @@ class Verb(TyperCommand):
 class Verbs(TyperGroup):
     """The group of all commands; it turns our own errors into a message and an exit code."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+    def main(self, *arguments: Any, **settings: Any) -> Any:
         """Run a command line; what cannot be read of it is an error like others, said in one line."""
-        settings["standalone_mode"] = False
-        if not standalone_mode:
+        ends, settings["standalone_mode"] = settings.get("standalone_mode", True), False
+        if not ends:
             return super().main(*arguments, **settings)
         try:
             code = super().main(*arguments, **settings)
@@ -62,7 +62,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except ThalwegError as error:
             complain(str(error))
-            raise typer.Exit(FAILED if isinstance(error, _WORK_FAILED) else WRONG_INPUT) from None
+            raise typer.Exit(FAILED if _work_failed(error) else WRONG_INPUT) from None
         except KeyboardInterrupt:
             complain("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
@@ -73,11 +73,36 @@ class Verbs(TyperGroup):
 
             complain(f"The task ends the program. {blame(error)}")
             raise typer.Exit(WRONG_INPUT) from None
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            said = "".join(f": {line}" for line in str(error).splitlines()[:1]).rstrip(".")
+            complain(
+                f"There is not enough memory{said}. Ask for less: rows, steps, a smaller model."
+            )
+            raise typer.Exit(FAILED) from None
         except OSError as error:
             if error.errno == errno.EPIPE or (error.filename is None and error.errno not in _FULL):
                 raise
             complain(words(error))
-            raise typer.Exit(FAILED) from None
+            raise typer.Exit(FAILED if error.errno in _FULL else WRONG_INPUT) from None
+
+
+def _work_failed(error: ThalwegError) -> bool:
+    """Return whether no other input would have helped: training failed, or the disk is full.
+
+    A checkpoint that cannot be kept fails the work that was done; one that cannot be used is wrong input.
+    """
+    if isinstance(error, CheckpointError):
+        cause, run = error.__cause__, getattr(error, "run", None)
+        return (isinstance(cause, OSError) and cause.errno in _FULL) or bool(run and run.epochs)
+    return isinstance(error, _WORK_FAILED)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Return whether Python, NumPy, or PyTorch on a device or on the CPU found too little memory."""
+    of_device = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or of_device or "can't allocate memory" in str(error)
 
 
 def words(error: OSError) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.values import path_of
+from thalweg.cli.shared.values import path_of, seed_of
 
 if TYPE_CHECKING:
     from thalweg.tasks import Task
@@ -34,7 +34,10 @@ BatchSizeOption = Annotated[
     int | None,
     typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of initial weights and data order.")]
+SeedOption = Annotated[
+    int,
+    typer.Option(help="Seed of initial weights and data order.", parser=seed_of, metavar="N"),
+]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),

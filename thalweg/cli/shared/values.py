@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import TaskError
-from thalweg.numeric import plain_value
+from thalweg.numeric import as_seed, plain_value
 
 if TYPE_CHECKING:
     from thalweg.race.entrants.entrant import Entrant
@@ -25,6 +25,23 @@ def path_of(text: str) -> Path:
     if not text:
         raise typer.BadParameter("A path is expected, got an empty text.")
     return Path(text)
+
+
+def seed_of(text: str) -> int:
+    """Read a seed, as generators take it.
+
+    >>> seed_of("7")
+    7
+    """
+    import typer
+
+    try:
+        seed = as_seed(int(text))
+    except ValueError:
+        seed = None
+    if seed is None:
+        raise typer.BadParameter(f"A seed is a whole number from 0 to 2⁶³ − 1; got {text!r}.")
+    return seed
 
 
 def read_names(text: str | None) -> list[str] | None:
@@ -60,11 +77,16 @@ def checked_rate(lr: float | None) -> None:
 
 
 def checked_page(path: Path | None, option: str = "--html") -> None:
-    """Raise TaskError for the page of an option that does not end in .html."""
-    if path is not None and path.suffix.lower() != ".html":
+    """Raise TaskError for the page of an option that does not end in .html, or cannot be written."""
+    if path is None:
+        return
+    if path.suffix.lower() != ".html":
         raise TaskError(
             f"{option} must be the page to write, a file that ends in .html; got {path}."
         )
+    from thalweg.report.parts.target import check_place
+
+    check_place(path)
 
 
 def rates(text: str | None) -> list[float] | None:

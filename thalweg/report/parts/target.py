@@ -18,7 +18,8 @@ def free_page(path: str | os.PathLike[str], what: str, option: str, *, over: boo
         over: whether a file that is there may be replaced.
 
     Raises:
-        TaskError: for what does not end in .html, a folder, and a file that is there, unless `over`.
+        TaskError: for what does not end in .html, a folder, a place that cannot be written to, and a file
+            that is there, unless `over`.
     """
     return free_file(path, what, option, ".html", over=over)
 
@@ -38,8 +39,26 @@ def free_file(
         raise TaskError(f"{what} must be a file that ends in {ending}; got {file}.")
     if file.is_dir():
         raise TaskError(f"{file} is a folder; expected a file to write.")
+    check_place(file)
     if file.exists() and not over:
         raise TaskError(
             f"{file} exists. --force writes over it; or name another file with {option}."
         )
     return file
+
+
+def check_place(file: Path) -> None:
+    """Raise TaskError where a file cannot be written, before hours go into what it is to hold.
+
+    >>> check_place(Path(__file__) / "page.html")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    thalweg.errors.TaskError: ...page.html cannot be written: ...target.py is no folder. Name another place.
+    """
+    folder = next(each for each in file.absolute().parents if each.exists())
+    if not folder.is_dir():
+        raise TaskError(f"{file} cannot be written: {folder} is no folder. Name another place.")
+    if not os.access(folder, os.W_OK) and not os.access(file, os.W_OK):
+        raise TaskError(
+            f"{file} cannot be written: the folder {folder} may not be written to. Name another place."
+        )
