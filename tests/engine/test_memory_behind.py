@@ -261,7 +261,8 @@ def test_a_gradient_of_zeros_without_memory(reading: str) -> None:
         for p, optimizer in zip((w, plain), optimizers, strict=True):
             p.grad = torch._efficientzerotensor(6) if zeros else torch.ones(6)
             optimizer.step()
-    assert w.tolist() == plain.tolist() == [-0.5] * 6
+    assert w.tolist() == [-0.5] * 6
+    assert plain.tolist() == [-0.5] * 6
 
 
 @pytest.mark.parametrize(
