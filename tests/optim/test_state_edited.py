@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 import thalweg
-from tests.exact import close, same
+from tests.exact import RERUN, close, same
 from thalweg import optim, rules
 
 from .cases import Case, each_engine, each_optimizer
@@ -155,3 +155,20 @@ def test_edits_between_steps_of_other_parameters(engine: str) -> None:
         optimizer.step()
     assert optimizer.state[a]["step"] == 12
     assert optimizer.state[b]["step"] == 4
+
+
+@pytest.mark.parametrize("other", ["SGD", "AdamW"])
+def test_a_state_of_another_optimizer_is_no_beginning(other: str) -> None:
+    """Prodigy's first step keeps where it began: a second step without that would divide by nothing."""
+    ends = []
+    for loads in (False, True):
+        w, beside = Parameter(torch.ones(3)), Parameter(torch.ones(3))
+        theirs, ours = getattr(optim, other)([beside]), optim.Prodigy([w])
+        w.grad = beside.grad = torch.ones(3)
+        theirs.step()
+        if loads:
+            ours.load_state_dict({**ours.state_dict(), "state": theirs.state_dict()["state"]})
+        for _ in range(3):
+            ours.step()
+        ends.append(w.detach())
+    same(*ends, because=RERUN)

@@ -68,9 +68,13 @@ def read_line(
     """Return the step number and scalar states that a state holds; `tensors` names the rule's own tensors.
 
     A state with such a tensor but without a step number was written by an optimizer that does not count
-    (PyTorch's SGD); all that matters then is that its first step is over. What others keep says nothing.
+    (PyTorch's SGD); all that matters then is that its first step is over. What others keep says nothing, and
+    neither does a step number without any of the rule's tensors: another optimizer counted there.
     """
-    started = 1.0 if any(isinstance(state.get(name), Tensor) for name in tensors) else fresh[0]
+    is_begun = any(isinstance(state.get(name), Tensor) for name in tensors)
+    if tensors and not is_begun:
+        return tuple(fresh)
+    started = 1.0 if is_begun else fresh[0]
     numbers = []
     for name, default in zip(names, (started, *fresh[1:]), strict=True):
         value = state.get(name)

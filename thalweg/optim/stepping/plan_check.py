@@ -51,6 +51,8 @@ class Reader:
         self.matrix_states = {
             state_names.get(s, s): x for s, x in self.program.matrix_states.items()
         }
+        own = (*self.program.states, *self.program.matrix_states)
+        self.tensors_kept = tuple(state_names.get(s, s) for s in own)
         kept = self.program.kept
         self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
         self.fresh = (0.0, *(made.scalar_states[s] for s in kept))

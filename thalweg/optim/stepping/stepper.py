@@ -263,7 +263,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
                 new.setdefault((reader, device), []).append(state)
         for (reader, device), states in new.items():
             first = [
-                read_line(state, reader.numbers_kept, reader.fresh, reader.names)
+                read_line(state, reader.numbers_kept, reader.fresh, reader.tensors_kept)
                 for state in states
             ]
             block = open_block(states, reader.numbers_kept, first, device)
