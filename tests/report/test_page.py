@@ -70,6 +70,18 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
+def check_loads_nothing(page: Page, text: str) -> str:
+    """Check that a page of one figure is whole and asks for nothing outside it; return Plotly's script."""
+    assert page.open == []
+    assert page.links == []
+    assert not {"link", "img", "iframe", "object", "embed", "b"} & set(page.tags)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src 'none'")
+    plotly = max(page.scripts.values(), key=len)
+    assert "//" not in text.replace(plotly, "").replace("// ", "")
+    return plotly
+
+
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
     return example()
