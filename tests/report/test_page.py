@@ -70,6 +70,16 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
+def check_loads_nothing(page: Page, text: str) -> None:
+    """Check that a page of one figure is whole and asks for nothing outside it."""
+    assert page.open == []
+    assert page.links == []
+    assert not {"link", "img", "iframe", "object", "embed", "b"} & set(page.tags)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src 'none'")
+    assert "//" not in text.replace("// ", "").replace("http://www.w3.org/2000/svg", "")
+
+
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
     return example()
