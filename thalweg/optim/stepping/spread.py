@@ -17,6 +17,7 @@ from torch import Tensor
 
 from thalweg.engine.across import AcrossProcesses
 from thalweg.engine.program.program import Level, Program
+from thalweg.errors import ProcessesWarning
 from thalweg.optim.stepping.checks import Group, all_params
 from thalweg.optim.stepping.distributed import frame_of
 
@@ -89,6 +90,7 @@ def _warn_of_parts(programs: Iterable[Program]) -> None:
                 f"{program.label} {why}, but FullyShardedDataParallel (FSDP1) shows each process a part of "
                 "the parameters, so it is that of the part. Use fully_shard (FSDP2) or "
                 "DistributedDataParallel, or a rule that steps each element by itself, as AdamW",
+                ProcessesWarning,
                 stacklevel=2,
             )
             return
