@@ -11,6 +11,7 @@
 
     CacheWarning           (UserWarning)      the kernel cache is not used, since others may write to it
     LogWarning             (UserWarning)      a log of a run failed, and the run goes on without it
+    ProcessesWarning       (UserWarning)      several processes do not share work, or a norm, as one may think
 
 Each message says what is wrong, where, what was expected and what to do. Each class is also the built-in
 exception that a caller would naturally catch.
@@ -56,6 +57,10 @@ class CacheWarning(UserWarning):
 
 class LogWarning(UserWarning):
     """A logger failed while a run trained; the run goes on without its log."""
+
+
+class ProcessesWarning(UserWarning):
+    """Several processes run, and work, or a reduction over all parameters, is not shared among them."""
 
 
 class MissingExtraError(ThalwegError, ImportError):

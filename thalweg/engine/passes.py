@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,13 +17,29 @@ Pass = Generator[Partials, Partials, Any]
 all tensors and is sent the whole."""
 
 
-def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> None:
+class Across(Protocol):
+    """What reduces over the tensors of other processes, too."""
+
+    @property
+    def stages(self) -> int:
+        """After how many stages the processes talk to each other."""
+
+    def whole(
+        self, stage: int, here: Mapping[tuple[str, ...], Partials]
+    ) -> dict[tuple[str, ...], Partials]:
+        """Return the reductions of a stage over all processes, from those over the tensors of this one."""
+
+
+def run_together(
+    passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]], across: Across | None = None
+) -> None:
     """Run passes stage by stage, and give each the reductions over all of them.
 
     With each pass come, for each stage but the last, the names ("sum" or "max") of its reductions over all
     tensors. Passes with the same names at a stage reduce together, whatever their program. One that
     reduces nothing with others goes to its end in its turn, so parameters on the same memory step one after
-    the other.
+    the other. With `across` they reduce together with the passes of other processes, which wait for this
+    one even where it has none.
     """
     waiting: dict[int, Partials] = {}
     for k, (each, names_by_stage) in enumerate(passes):
@@ -31,11 +47,13 @@ def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> No
         while k in waiting and not any(names_by_stage):
             _resume(k, lambda each=each: each.send(()), waiting)  # type: ignore[misc]
     stage = 0
-    while waiting:
+    while waiting or (across is not None and stage < across.stages):
         wholes: dict[tuple[str, ...], Partials] = {}
         for names in {passes[k][1][stage] for k in waiting}:
             shares = [waiting[k] for k in waiting if passes[k][1][stage] == names]
             wholes[names] = combined(names, shares)
+        if across is not None:
+            wholes = across.whole(stage, wholes)
         for k in list(waiting):
             each, names_by_stage = passes[k]
             sent = wholes[names_by_stage[stage]]

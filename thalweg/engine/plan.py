@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from thalweg.engine.across import AcrossProcesses
 from thalweg.engine.backend import Backend, EngineBatch, StepInOneCall
 from thalweg.engine.cohort import NO_SCALE, Cohort, LossScale
 from thalweg.engine.member import Member
@@ -47,6 +48,7 @@ class Plan:
         required: whether the first engine must be able to run every program.
         differentiable: whether the step is part of a graph of gradients.
         on_device: whether step numbers live on the device: then the first engine steps every member.
+        across: the other processes, where they step other parameters, or other parts of these.
 
     Raises:
         EngineError: the first engine is required, and cannot run a program, or step a member.
@@ -60,7 +62,9 @@ class Plan:
         required: bool = False,
         differentiable: bool = False,
         on_device: bool = False,
+        across: AcrossProcesses | None = None,
     ) -> None:
+        self._across = across if across is not None and across.stages else None
         self.members = list(members)
         self.params = [m.param for m in self.members]
         self.count = sum(elements(p) for p in self.params)
@@ -212,22 +216,23 @@ class Plan:
         self._lines.leave()
 
     def _run(self, prepared: Readings) -> None:
+        count = self.count if self._across is None else self._across.count()
         together = []
         for (batch, _, cohort, engine), read in zip(self._planned, prepared, strict=True):
             if engine.alone and not cohort.over_all:
-                batch.step(read, self.count)
+                batch.step(read, count)
             else:
-                together.append((batch.run(read, self.count), cohort.over_all))
-        if together:
+                together.append((batch.run(read, count), cohort.over_all))
+        if together or self._across is not None:
             with torch.set_grad_enabled(self.differentiable):
-                run_together(together)
+                run_together(together, self._across)
 
     def one_call(self, same: SameObjects) -> StepInOneCall | None:
         """Return how to step in one call, or None where batches or engine have no such way.
 
         `same` compares the parameters and states of the optimizer.
         """
-        if self.differentiable or not self._planned:
+        if self.differentiable or not self._planned or self._across is not None:
             return None
         calls: list[Any] = []
         for batch, _, cohort, engine in self._planned:

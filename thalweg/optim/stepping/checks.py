@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain as concatenate
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +15,12 @@ from thalweg.errors import suggest
 
 Group = dict[str, Any]
 """A param group of PyTorch: its parameters, and its hyperparameters by name."""
+
+
+def all_params(groups: Iterable[Group]) -> list[Tensor]:
+    """Return the parameters of all groups, in order."""
+    return list(concatenate.from_iterable(group["params"] for group in groups))
+
 
 Range = tuple[float, float, str]
 """The least and the most, and how the range is said."""

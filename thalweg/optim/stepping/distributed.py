@@ -50,18 +50,23 @@ def is_gathering() -> bool:
 
 def is_within(module: str, *path: str, depth: int = sys.maxsize) -> bool:
     """Whether a function of a module, if that is loaded, is among the last `depth` calls on the stack."""
+    return frame_of(module, *path, depth=depth + 1) is not None
+
+
+def frame_of(module: str, *path: str, depth: int = sys.maxsize) -> FrameType | None:
+    """Return the last call of a function of a module, or None; see `is_within`."""
     found: Any = sys.modules.get(module)
     for name in path:
         found = getattr(found, name, None)
     code = _code(found)
     if code is None:
-        return False
+        return None
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and depth:
         if frame.f_code is code:
-            return True
+            return frame
         frame, depth = frame.f_back, depth - 1
-    return False
+    return None
 
 
 def _code(function: Any) -> CodeType | None:

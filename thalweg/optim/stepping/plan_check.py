@@ -6,8 +6,7 @@ are left to C where they can be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain as concatenate
+from collections.abc import Callable, Mapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -20,7 +19,7 @@ from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.engine.same import same_objects
 from thalweg.errors import EngineError
-from thalweg.optim.stepping.checks import TEXTS, Group
+from thalweg.optim.stepping.checks import TEXTS, Group, all_params
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.keeping import PLAIN, SMALLEST, Keeping, KeptStates, kept_states
 
@@ -210,8 +209,3 @@ class CheckedPlan:
         if self._steps == USED:
             self._one_call = self.plan.one_call(self._same)
         return True
-
-
-def all_params(groups: Iterable[Group]) -> list[Tensor]:
-    """Return the parameters of all groups, in order."""
-    return list(concatenate.from_iterable(group["params"] for group in groups))

@@ -25,7 +25,7 @@ def check_gradient(param: Tensor, grad: Tensor, who: str) -> None:
         EngineError: the shapes differ, or one of the two is a DTensor; `who` is the name of the parameter.
     """
     if is_sharded(param) or is_sharded(grad):
-        raise EngineError(_sharded(who, "thalweg"))
+        raise EngineError(sharded_problem(who))
     if grad.shape != param.shape:
         raise EngineError(
             f"The gradient of {who} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}. If "
@@ -49,14 +49,16 @@ def refuse_sharded(params: Iterable[Tensor], who: str = "thalweg") -> None:
         return
     for k, p in enumerate(params):
         if is_sharded(p) or is_sharded(p.grad):
-            raise EngineError(_sharded(called(k, None), who))
+            why = f"{who} cannot work with it yet, since a norm or a sum would be that of the part alone"
+            raise EngineError(sharded_problem(called(k, None), why))
 
 
-def _sharded(which: str, who: str) -> str:
+def sharded_problem(which: str, why: str = "its parameter or gradient is whole") -> str:
+    """Return what is said of a DTensor that cannot be stepped, and why."""
     return (
-        f"{which} is a DTensor: each process holds a part of it, as in FSDP2 and tensor parallelism. {who} "
-        "cannot work with it yet, since a norm or a sum would be that of the part alone. Use an optimizer of "
-        "torch.optim by itself, or DistributedDataParallel, which keeps parameters whole"
+        f"{which} is a DTensor: each process holds a part of it, as in FSDP2 and tensor parallelism. {why}. "
+        "Use a rule that steps each element by itself, as AdamW or Lion, an optimizer of torch.optim, or "
+        "DistributedDataParallel, which keeps parameters whole"
     )
 
 

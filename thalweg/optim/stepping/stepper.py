@@ -16,10 +16,9 @@ from torch.optim.optimizer import (
 from thalweg.engine.backend import Backend
 from thalweg.engine.backends import ON_DEVICE, Engine, backends, is_required
 from thalweg.engine.matrix.states import open_matrix_states
-from thalweg.engine.member import Member, called
+from thalweg.engine.member import called
 from thalweg.engine.plan import Plan
-from thalweg.engine.rows import NOT_ON_HOST, Block, holds_line, open_block, read_line
-from thalweg.engine.storage import PLAIN
+from thalweg.engine.rows import Block, holds_line, open_block, read_line
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
 from thalweg.optim.stepping.captured import is_capturing, not_ready, refuse_schedules
@@ -29,17 +28,20 @@ from thalweg.optim.stepping.checkpoint import (
     saved_state,
     without_orphans,
 )
-from thalweg.optim.stepping.checks import Group, check_group, check_range
+from thalweg.optim.stepping.checks import Group, all_params, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
 from thalweg.optim.stepping.keeping import convert_all
+from thalweg.optim.stepping.members import Present, members_of
 from thalweg.optim.stepping.memory_use import KeepsStates
-from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
+from thalweg.optim.stepping.plan_check import CheckedPlan, Reader
+from thalweg.optim.stepping.shards import ShardsPlan
 from thalweg.optim.stepping.shell import of_itself
+from thalweg.optim.stepping.spread import Spread, spread_of
 from thalweg.optim.stepping.steppable import (
     check_gradient,
+    is_sharded,
     param_names,
-    refuse_sharded,
     refuse_without_values,
 )
 from thalweg.optim.stepping.untraced import untraced
@@ -58,11 +60,11 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
-    _current: CheckedPlan | None
-    _plans: list[CheckedPlan]
+    _current: CheckedPlan | ShardsPlan | None
+    _plans: list[CheckedPlan | ShardsPlan]
     _readers: dict[Any, Reader]
     _places: dict[int, tuple[dict[str, Any], Block | Tensor, int]]
-    _captured: list[CheckedPlan]
+    _captured: list[CheckedPlan | ShardsPlan]
     """Plans whose memory the CUDA graphs that captured their steps go on using."""
     _checked: frozenset[str] = frozenset()
     """The hyperparameters whose ranges are known."""
@@ -193,15 +195,21 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
 
     # -- plans ----------------------------------------------------------------------------------------
 
-    def _make_plan(self) -> CheckedPlan:
+    def _spread(self) -> Spread | None:
+        """Return with which processes the parameters are stepped together, or None."""
+        return spread_of(self.param_groups, lambda group, p: self._reader(group, p).program)
+
+    def _make_plan(self) -> CheckedPlan | ShardsPlan:
         """Plan a step of the parameters that have gradients now."""
         params = all_params(self.param_groups)
+        if any(map(is_sharded, params)):
+            return ShardsPlan(self, Stepper.__new__(Stepper))
         grads = [p.grad for p in params]
         readers = [self._reader(group) for group in self.param_groups]
         group_of = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
         names = [n for group in self.param_groups for n in param_names(group)]
         present = [
-            (p, g, k, n)
+            Present(p, g, k, n)
             for n, (p, g, k) in enumerate(zip(params, grads, group_of, strict=True))
             if g is not None
         ]
@@ -211,34 +219,16 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         wanted = [(p, form) for (p, *_), form in zip(present, forms, strict=True)]
         refuse_without_values(p for p, form in wanted if form.program.number_outputs)
         self._open_states(wanted)
-        members = []
-        for (p, g, k, ordinal), reader in zip(present, forms, strict=True):
-            state, kept = self.state[p], reader.kept(p)
-            block, line = self._places[id(state)][1:]
-            members.append(
-                Member(
-                    param=p,
-                    grad_dtype=g.dtype,
-                    grad_layout=g.layout,
-                    grad_is_plain=type(g) in PLAIN,
-                    state=state,
-                    names=kept.names,
-                    matrix_names=tuple(reader.matrix_states),
-                    kept=reader.numbers_kept,
-                    group=k,
-                    program=kept.program,
-                    block=NOT_ON_HOST if isinstance(block, Tensor) else block,
-                    line=line,
-                    ordinal=ordinal + self._first_ordinal,
-                    name=names[ordinal],
-                )
-            )
+        spread = self._spread()
+        places = {id(p): n + self._first_ordinal for p, _, _, n in present}
+        places |= {} if spread is None else spread.ordinals()
         plan = Plan(
-            members,
+            list(members_of(present, forms, self.state, self._places, names, places)),
             self._backends(),
             required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
             on_device=self._is_capturable(),
+            across=None if spread is None else spread.across(),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
         return CheckedPlan(
@@ -275,7 +265,9 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
-        refuse_sharded(all_params(self.param_groups))
+        if any(map(is_sharded, all_params(self.param_groups))):
+            ShardsPlan(self, Stepper.__new__(Stepper)).open_states()
+            return
         pairs = [(group, p) for group in self.param_groups for p in group["params"]]
         self._open_states([(p, self._reader(group, p)) for group, p in pairs if p.requires_grad])
 

@@ -20,6 +20,7 @@ from thalweg.train.callbacks import Checkpoint
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, Reached
 from thalweg.train.machine.devices import usable_device
+from thalweg.train.machine.processes import warn_of_copies
 from thalweg.train.optimizers.known import learning_rate
 from thalweg.train.restored.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run
@@ -41,6 +42,7 @@ def train(
     callbacks: Iterable[Listener],
 ) -> Run:
     """Train by `recipe`; `fit` documents the arguments."""
+    warn_of_copies()
     recipe, keep, told = sorted_out(recipe, checkpoint, callbacks)
     every = whole_number("checkpoint_every", keep.every)
     file = checkpoint_file(keep.path, keep.resume)
