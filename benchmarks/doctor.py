@@ -6,7 +6,7 @@ whose seeds are others. A plant that turns out no worse than its twin without th
 or 10 % in the loss) is no fault there: it is counted apart. Beside the doctor stand the rules of four other
 tools (`_peers.py`).
 
-    python benchmarks/doctor.py [--draw first|second|third|fourth|fifth|sixth|all] [--seeds 3] [--only WORD] \
+    python benchmarks/doctor.py [--draw first|second|third|fourth|fifth|sixth|seventh|all] [--seeds 3] [--only WORD] \
         [--processes 2] [--by-hand] [--no-peers]
     python benchmarks/doctor.py --patients        # whether plants are worse, and healthy runs learn
     python benchmarks/doctor.py --overhead [--steps 2000] [--budget 0.05]
@@ -35,6 +35,7 @@ SEEDS = {
     "fourth": 40_000,
     "fifth": 50_000,
     "sixth": 60_000,
+    "seventh": 70_000,
 }
 """The first seed of each draw: thresholds were set on the first; each other one was judged once with all
 frozen, and used for mending from then on."""

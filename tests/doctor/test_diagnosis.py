@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.doctor.helpers import net, rows
 from tests.exact import RERUN, same
-from thalweg import Cost, Task, fit
+from thalweg import Cost, Task, fit, load_task
 from thalweg.doctor import Diagnosis, Report
 from thalweg.errors import CheckpointError
 from thalweg.tasks import Data
@@ -48,6 +48,21 @@ def test_a_fault_is_confirmed_when_the_run_is_over() -> None:
     run(diagnosis, lr=3.0, epochs=8)
     assert diagnosis.report["lr_too_high"].status == "confirmed"
     assert diagnosis.report.cost.gradients > 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_about_a_minimum_of_0_is_no_rate_that_is_too_high(seed: int) -> None:
+    """It triples the smallest loss, a hundredth of the first, and a lower rate would take most of it out."""
+    diagnosis = Diagnosis()
+    fit(
+        load_task("deep_quadratic"),
+        "adam",
+        lr=0.1,
+        seed=seed,
+        callbacks=[diagnosis],
+        progress=False,
+    )
+    assert diagnosis.report.healthy, diagnosis.report
 
 
 def test_a_run_that_diverges_is_told_of() -> None:

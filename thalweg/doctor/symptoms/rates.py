@@ -25,6 +25,8 @@ FEWEST_SAMPLES = 4
 BLOWN_UP = 3.0
 """The smoothed loss as a multiple of its smallest value before."""
 BLOWN_UP_STEPS = 20
+NOISE = 0.01
+"""The share of the first loss below which a loss is at its end: noise may triple it there."""
 THROWN = 10.0
 """One loss as a multiple of the first; a fork decides."""
 LARGE_UPDATE = -2.0
@@ -93,7 +95,7 @@ class RateTooHigh(Symptom):
             ), since
         level = smoothed(losses, BLOWN_UP_STEPS)
         lowest = np.minimum.accumulate(level)
-        above = level > BLOWN_UP * np.maximum(lowest, 1e-3 * abs(losses[0]))
+        above = level > BLOWN_UP * np.maximum(lowest, NOISE * abs(losses[0]))
         if not above[-BLOWN_UP_STEPS:].all():
             return None
         ratio = float(level[-1] / max(lowest[-1], 1e-12))
