@@ -6,8 +6,8 @@ whose seeds are others. A plant that turns out no worse than its twin without th
 or 10 % in the loss) is no fault there: it is counted apart. Beside the doctor stand the rules of four other
 tools (`_peers.py`).
 
-    python benchmarks/doctor.py [--draw first|second|third|fourth|fifth|sixth|seventh|all] [--seeds 3] [--only WORD] \
-        [--processes 2] [--by-hand] [--no-peers]
+    python benchmarks/doctor.py [--draw first|second|third|fourth|fifth|sixth|seventh|all] [--seeds 3] \
+        [--only WORD] [--processes 2] [--by-hand] [--no-peers]
     python benchmarks/doctor.py --patients        # whether plants are worse, and healthy runs learn
     python benchmarks/doctor.py --overhead [--steps 2000] [--budget 0.05]
     python benchmarks/doctor.py --looks           # what the parts of a look take
