@@ -201,11 +201,11 @@ def test_an_optimizer_has_its_colour_whoever_else_runs() -> None:
 
 def test_the_time_is_that_of_the_clock_where_it_is_known() -> None:
     race = planted_race()
-    assert "<b>42 s</b><span>of training</span>" in header(race)
+    assert "<b>42\u00a0s</b><span>of training</span>" in header(race)
     race["run"]["wall_seconds"] = None
     assert "<span>of training</span>" in header(race)
     race["run"]["wall_seconds"] = 75.0
-    assert "<b>1 min 15 s</b><span>in all</span>" in header(race)
+    assert "<b>1\u00a0min 15\u00a0s</b><span>in all</span>" in header(race)
     race["run"]["reused"] = 3
     assert "<span>in the last call</span>" in header(race)
 

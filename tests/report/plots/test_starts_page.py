@@ -95,7 +95,7 @@ def test_the_page_says_what_was_found_and_stands_alone(tmp_path: Path) -> None:
     document = json.loads(json.dumps({"task": "a <task>", **record(), "race": RACE}))
     page = plot_starts(document, tmp_path / "new" / "starts.html").read_text(encoding="utf-8")
     assert page.index(RACE["verdict"]) < page.index("Through the layers")  # type: ignore[arg-type]
-    assert RACE["evidence"][0] in page
+    assert RACE["evidence"][0].replace("-0.1", "−0.1") in page
     assert "bears out the recommendation" in page
     other = {**document, "race": {**RACE, "may_be_best": ["he"]}}
     said = plot_starts(other, tmp_path / "other.html").read_text(encoding="utf-8")
