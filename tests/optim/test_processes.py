@@ -38,6 +38,7 @@ KINDS: dict[str, Make] = {
     "eager": functools.partial(optim.Prodigy, lr=1.0, engine="eager"),
     "Prodigy": functools.partial(optim.Prodigy, lr=1.0),
     "DAdaptAdam": functools.partial(optim.DAdaptAdam, lr=1.0),
+    "SGLD": functools.partial(optim.SGLD, lr=0.01),
     "LAMB": functools.partial(optim.LAMB, lr=0.01),
 }
 
@@ -166,7 +167,7 @@ def flat(kind: str) -> list[str]:
     return [str(w.message) for w in caught if "FSDP1" in str(w.message)]
 
 
-ZERO = ["LAMB", "clipped", "Prodigy", "eager", "DAdaptAdam"]
+ZERO = ["LAMB", "SGLD", "clipped", "Prodigy", "eager", "DAdaptAdam"]
 PARTS = ["AdamW", "Lion", "averaged", "clipped", "Prodigy", "eager"]
 RESUMED = ["AdamW", "Prodigy"]
 COPIES = ["AdamW", "LAMB", "Prodigy"]

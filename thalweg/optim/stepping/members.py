@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -13,17 +13,7 @@ from thalweg.engine.storage import PLAIN
 from thalweg.optim.stepping.keeping import KeptStates
 
 
-class Present(NamedTuple):
-    """A parameter with a gradient."""
-
-    param: Tensor
-    grad: Tensor
-    group: int
-    ordinal: int
-    """Its place among all parameters of the optimizer."""
-
-
-class Form(Protocol):
+class _Form(Protocol):
     """How a parameter is stepped."""
 
     @property
@@ -39,8 +29,8 @@ class Form(Protocol):
 
 
 def members_of(
-    present: Sequence[Present],
-    forms: Sequence[Form],
+    present: Sequence[tuple[Tensor, Tensor, int, int]],
+    forms: Sequence[_Form],
     states: Mapping[Any, dict[str, Any]],
     lines: Mapping[int, tuple[dict[str, Any], Block | Tensor, int]],
     names: Sequence[str | None],
@@ -48,8 +38,9 @@ def members_of(
 ) -> Iterator[Member]:
     """Yield the members, each stepped by its form.
 
-    `lines` says where the numbers of a state lie, by its id; `places` which number the noise of a parameter
-    is drawn with, by its id.
+    `present` are parameters with their gradients, the numbers of their groups, and their places in the
+    optimizer; `lines` says where the numbers of a state lie, by its id; `places` which number the noise of a
+    parameter is drawn with, by its id.
     """
     for (p, g, k, ordinal), reader in zip(present, forms, strict=True):
         state, kept = states[p], reader.kept(p)

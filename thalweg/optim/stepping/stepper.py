@@ -32,7 +32,7 @@ from thalweg.optim.stepping.checks import Group, all_params, check_group, check_
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
 from thalweg.optim.stepping.keeping import convert_all
-from thalweg.optim.stepping.members import Present, members_of
+from thalweg.optim.stepping.members import members_of
 from thalweg.optim.stepping.memory_use import KeepsStates
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader
 from thalweg.optim.stepping.shards import ShardsPlan
@@ -209,7 +209,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         group_of = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
         names = [n for group in self.param_groups for n in param_names(group)]
         present = [
-            Present(p, g, k, n)
+            (p, g, k, n)
             for n, (p, g, k) in enumerate(zip(params, grads, group_of, strict=True))
             if g is not None
         ]
