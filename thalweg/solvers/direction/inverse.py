@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.broyden import Family, update
-from thalweg.solvers.lanes import cosine, norm, power_of_two
+from thalweg.solvers.lanes import cosine, norm
+
+Weights = tuple[tuple[float, float], tuple[float, float]]
 
 _LARGE = 256
 """Rows from which on a matrix is large: it is kept in panels, and its updates are delayed."""
@@ -116,8 +118,16 @@ class Inverse:
             return hg
         differs = torch.equal(g - before, y)  # not so at bounds
         hy = hg + d if differs else self.times(y)
-        sy, yy, yhy, by_s, by_h, sg = _dots((s, y), (y, y), (y, hy), (s, g), (hy, g), (s, before))
-        size, length, turn = torch.stack([norm(s), norm(d), cosine(s, d)]).tolist()
+        sy, yy, yhy, by_s, by_h, sg, ss, dd, sd, hh = _dots(
+            (s, y), (y, y), (y, hy), (s, g), (hy, g), (s, before), (s, s), (d, d), (s, d), (hy, hy)
+        )
+        if self._are_exact(ss, dd, hh):
+            size, length, width = map(math.sqrt, (ss, dd, hh))
+            turn = sd / size / length
+        else:
+            size, length, width, turn = torch.stack(
+                [norm(s), norm(d), norm(hy), cosine(s, d)]
+            ).tolist()
         if not sy > torch.finfo(self.dtype).eps * size * math.sqrt(yy):
             return hg
         first = sy / yy if self.taken == 0 else 1.0
@@ -136,22 +146,32 @@ class Inverse:
         )  # of the vectors before H is scaled by `first`
         self.taken += 1
         self.scale *= first
-        self._append(s, hy, [[of_ss, of_sh], [of_sh, of_hh]])
+        self._append((s, hy), (size, width), ((of_ss, of_sh), (of_sh, of_hh)))
         self.scale /= tau
         along_s, along_h = of_ss * by_s + of_sh * by_h, of_sh * by_s + of_hh * by_h
         return hg.mul_(first / tau).add_(s, alpha=along_s / tau).add_(hy, alpha=along_h / tau)
 
-    def _append(self, s: Tensor, hy: Tensor, weights: list[list[float]]) -> None:
+    def _are_exact(self, *squares: float) -> bool:
+        """Return whether squares of lengths keep all digits that the dtype has."""
+        kind = torch.finfo(self.dtype)
+        return all(kind.tiny / kind.eps < square < kind.max for square in squares)
+
+    def _append(
+        self, pair: tuple[Tensor, Tensor], lengths: tuple[float, float], weights: Weights
+    ) -> None:
         """Add a pair of vectors to U and W, and these to the base when they are full.
 
         They are added in units of their own lengths, whose squares the weights then hold.
         """
         at, self.used = self.used, self.used + 2
-        units = power_of_two(torch.stack([norm(s), norm(hy)]).double()).cpu()
-        torch.div(s, float(units[0]), out=self.u[at])
-        torch.div(hy, float(units[1]), out=self.u[at + 1])
-        exact = torch.tensor(weights, dtype=torch.float64) * torch.outer(units, units)
-        self.w[at : self.used, at : self.used] = (exact / self.scale).to(self.dtype)
+        units = [math.ldexp(1.0, math.frexp(length)[1]) for length in lengths]
+        for row, vector, unit in zip(self.u[at:], pair, units, strict=False):
+            torch.div(vector, unit, out=row)
+        exact = [
+            [weight * a * b / self.scale for weight, b in zip(row, units, strict=True)]
+            for row, a in zip(weights, units, strict=True)
+        ]
+        self.w[at : self.used, at : self.used] = torch.tensor(exact, dtype=self.dtype)
         if self.used < len(self.u):
             return
         wu = self.w @ self.u
