@@ -12,6 +12,7 @@ from thalweg.rules import (
     adam_scale,
     adan,
     ademamix,
+    adopt,
     d_adapt_adam,
     delta_bar_delta,
     descend,
@@ -38,6 +39,7 @@ from thalweg.rules.parts.decay import l2
 
 _DECAY_AT_Y = l2(weight_decay=0.0)
 
+ADOPT = optimizer("ADOPT", adopt, lr=1e-3)
 AdaBelief = optimizer("AdaBelief", adabelief, lr=1e-3)
 AdaBound = optimizer("AdaBound", adabound, lr=1e-3)
 Adan = optimizer("Adan", adan, lr=1e-3, decay="proximal")
@@ -114,6 +116,7 @@ Signum = optimizer("Signum", signum, lr=1e-3)
 Yogi = optimizer("Yogi", yogi, lr=1e-2)
 
 __all__ = [
+    "ADOPT",
     "LAMB",
     "LARS",
     "MARS",
