@@ -45,7 +45,9 @@ AdaBound = optimizer("AdaBound", adabound, lr=1e-3)
 Adan = optimizer("Adan", adan, lr=1e-3, decay="proximal")
 AdEMAMix = optimizer("AdEMAMix", ademamix, lr=1e-3)
 DAdaptAdam = optimizer("DAdaptAdam", d_adapt_adam, lr=1.0, decay="inside")
-DeltaBarDelta = optimizer("DeltaBarDelta", delta_bar_delta, lr=1e-2, decay="l2")
+DeltaBarDelta = optimizer(
+    "DeltaBarDelta", delta_bar_delta, lr=1e-2, decay="l2", wants_all_rows=True
+)
 DoG = optimizer("DoG", dog, lr=1.0, decay="l2")
 LAMB = optimizer("LAMB", adam, trust_ratio, lr=1e-3, decay="inside", defaults={"eps": 1e-6})
 LARS = optimizer("LARS", lars, accumulate_inside(nesterov=False), lr=1.0, decay="inside")
