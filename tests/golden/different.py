@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from thalweg.engine import Chain, Link, Rule, chain
-from thalweg.rules import accumulate_inside, adam, decay, descend, l2, lion, momentum
+from thalweg.rules import accumulate_inside, adam, adopt, decay, descend, l2, lion, momentum
 
 from .theirs import (
     adabelief_rectified,
     adam_root,
     adan_late,
     adan_weighted,
+    adopt_clipping_to_t,
     cautious_by_mean,
     d_adapt_by_older_v,
+    decay_from_second,
     decayed_trust_ratio,
     lamb_clamped,
     laprop_gathering,
@@ -82,6 +84,10 @@ PYTORCH_OPTIMIZER = {
         "keeps the learning rate inside m; ε is added before the bias correction of v",
         laprop_gathering(hat=True),
     ),
+    "ADOPT": because(
+        "clips to the fourth root of t; the paper to that of the steps that have moved",
+        adopt_clipping_to_t,
+    ),
     "MARS": because(
         "the gradient before the first is 0; ε is added before the bias correction of v",
         mars_from_zero,
@@ -119,6 +125,9 @@ AUTHORS = {
         f"{OLDER_V}; the decay is multiplied by d·lr", d_adapt_by_older_v(weight_decay=0.1)
     ),
     "adabelief-pytorch: AdaBelief rectified": because("rectified as RAdam", adabelief_rectified),
+    "torch-adopt: ADOPT decoupled": because(
+        "step 1 does not decay, either", adopt(beta2=0.99), decay_from_second
+    ),
     "adan-pytorch: Adan": because("the first gradient enters no mean", adan_late),
 }
 

@@ -2,8 +2,8 @@
 
 PYTHONPATH=tests python -m golden.make_authors
 
-Needs prodigyopt, dadaptation, schedulefree, dog-optimizer, adabelief-pytorch, adabound, lion-pytorch and
-adan-pytorch. The last two are ports by others.
+Needs prodigyopt, dadaptation, schedulefree, dog-optimizer, adabelief-pytorch, adabound, torch-adopt,
+lion-pytorch and adan-pytorch. The last two are ports by others.
 """
 
 from __future__ import annotations
@@ -144,6 +144,30 @@ def adabound() -> list[Entry]:
     ]
 
 
+def adopt() -> list[Entry]:
+    from adopt import ADOPT
+
+    return [
+        Entry("ADOPT", ADOPT, 0.05),
+        Entry(
+            "ADOPT l2",
+            ADOPT,
+            0.05,
+            {"betas": [0.8, 0.95], "eps": 1e-3, "weight_decay": 0.1},
+            "decay in the gradient",
+            CHANGING,
+        ),
+        Entry(
+            "ADOPT decoupled",
+            ADOPT,
+            0.05,
+            {"betas": [0.9, 0.99], "weight_decay": 0.1, "decouple": True},
+            "decay times lr, before the step; none in the first",
+            CHANGING,
+        ),
+    ]
+
+
 def lion() -> list[Entry]:
     from lion_pytorch import Lion
     from lion_pytorch.cautious_lion import Lion as CautiousLion
@@ -183,6 +207,7 @@ def main() -> None:
     write("dog-optimizer", COMMAND, distance_over_gradients())
     write("adabelief-pytorch", COMMAND, adabelief())
     write("adabound", COMMAND, adabound())
+    write("torch-adopt", COMMAND, adopt())
     write("lion-pytorch", COMMAND, lion())
     write("adan-pytorch", COMMAND, adan())
 

@@ -130,6 +130,15 @@ def of_the_family() -> list[Entry]:
             "",
             CHANGING,
         ),
+        Entry("ADOPT", po.ADOPT, 0.05, {"betas": [0.9, 0.99]}, "clips to the fourth root of t"),
+        Entry(
+            "ADOPT without clipping",
+            po.ADOPT,
+            0.05,
+            {"betas": [0.9, 0.99], "clip_lambda": None, "eps": 0.5},
+            "",
+            CHANGING,
+        ),
         Entry(
             "MARS",
             po.MARS,

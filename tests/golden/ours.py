@@ -20,6 +20,7 @@ from thalweg.rules import (
     adamax,
     adan,
     ademamix,
+    adopt,
     amsgrad_hat,
     amsgrad_paper,
     amsgrad_unbiased,
@@ -248,6 +249,11 @@ PYTORCH_OPTIMIZER = {
         rules(ademamix(beta3=0.99, warmup=12.0)),
         o.AdEMAMix(betas=(0.9, 0.999, 0.99), warmup=12.0),
     ),
+    "ADOPT": rules(adopt(beta2=0.99)),
+    "ADOPT without clipping": as_named(
+        rules(adopt(beta2=0.99, eps=0.5, clip=False)),
+        o.ADOPT(betas=(0.9, 0.99), eps=0.5, clip=False),
+    ),
     "MARS": rules(mars),
     "LARS": rules(lars(0.1, 0.05), momentum),
     "Lamb": rules(adam(eps=1e-6), trust_ratio(0.1)),
@@ -315,6 +321,15 @@ AUTHORS = {
     "adabelief-pytorch: AdaBelief": PYTORCH_OPTIMIZER["AdaBelief"],
     "adabelief-pytorch: AdaBelief rectified": rules(adabelief(eps=1e-4)),
     "adabound: AdaBound": PYTORCH_OPTIMIZER["AdaBound"],
+    "torch-adopt: ADOPT": as_named(rules(adopt), o.ADOPT()),
+    "torch-adopt: ADOPT l2": as_named(
+        rules(l2(0.1), adopt(beta1=0.8, beta2=0.95, eps=1e-3)),
+        o.ADOPT(betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1, decay="l2"),
+    ),
+    "torch-adopt: ADOPT decoupled": as_named(
+        rules(adopt(beta2=0.99), decay(0.1)),
+        o.ADOPT(betas=(0.9, 0.99), weight_decay=0.1),
+    ),
     "lion-pytorch: Lion": PYTORCH_OPTIMIZER["Lion"],
     "lion-pytorch: Lion cautious decay": as_named(
         rules(lion, decay_cautiously(0.25)), o.Lion(weight_decay=0.25, decay="cautious")

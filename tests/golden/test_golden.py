@@ -78,7 +78,7 @@ def test_every_run_has_its_place_and_every_place_its_run() -> None:
     assert {run.key for run in RUNS} == set(OURS)
     assert set(DIFFERENT) <= {run.id for run in RUNS} | {run.key for run in RUNS}
     assert len({run.id for run in RUNS}) == len(RUNS)
-    assert len({run.library for run in RUNS}) == 12
+    assert len({run.library for run in RUNS}) == 13
 
 
 def test_every_run_is_whole_and_has_moved() -> None:

@@ -42,6 +42,19 @@ def laprop_gathering(
 
 
 @rule
+def adopt_clipping_to_t(g, m, v, *, t, beta1=0.9, beta2=0.99, eps=1e-6):
+    c = t**0.25
+    n = torch.clamp(g / torch.clamp(torch.sqrt(v), min=eps), -c, c)
+    m = torch.where(t == 1, 0.0, beta1 * m + (1 - beta1) * n)
+    return m, m, torch.where(t == 1, g * g, beta2 * v + (1 - beta2) * g * g)
+
+
+@rule(after_step=True)
+def decay_from_second(x, p, *, t, lr, weight_decay=0.1):
+    return torch.where(t == 1, x, x - lr * weight_decay * p)
+
+
+@rule
 def adabelief_rectified(g, m, s, *, t, beta1=0.9, beta2=0.999, eps=1e-4):
     m = beta1 * m + (1 - beta1) * g
     s = beta2 * s + (1 - beta2) * (g - m) * (g - m) + eps

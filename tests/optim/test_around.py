@@ -124,9 +124,11 @@ def test_after_acts_on_the_update(case: Case, engine: str) -> None:
             follow(FEW, parameters, make(after=rules.normalize()), steps=1)
         return
     before = FEW.starts
-    for point in follow(FEW, parameters, make(after=rules.normalize()), steps=STEPS):
+    points = follow(FEW, parameters, make(after=rules.normalize()), steps=STEPS)
+    for t, point in enumerate(points, 1):
+        length = 0.0 if case.optimizer == "ADOPT" and t == 1 else 0.01  # a step that only looks
         for p, q in zip(point, before, strict=True):
-            assert (p - q).norm() == pytest.approx(0.01, rel=1e-8)
+            assert (p - q).norm() == pytest.approx(length, rel=1e-8)
         before = point
 
 

@@ -100,7 +100,8 @@ def test_what_a_decay_adds_to_a_step(name: str, engine: str, meaning: str) -> No
         optimizer.step()
         for p, x, start in zip(parameters, expected, before, strict=True):
             torch.testing.assert_close(p.detach(), x, rtol=EXACT, atol=EXACT)
-            differs(p, start)
+            if (name, meaning, step) != ("ADOPT", "l2", 0):  # it only looks at its first gradient
+                differs(p, start)
 
 
 @each_engine

@@ -190,3 +190,15 @@ def test_an_edited_record_is_no_record(change: dict[str, Any]) -> None:
     assert TrialRecord.from_dict(record.to_dict()) == record
     with pytest.raises(ValueError, match="wrong kind"):
         TrialRecord.from_dict(record.to_dict() | change)
+
+
+def test_rules_for_full_batches_race_on_all_rows_within_the_same_budget() -> None:
+    entrants = ["sgd", "rprop", "deltabardelta"]
+    result = race(line(batch_size=16), **small(entrants=entrants, epochs=6), out=None)
+    of = {record.entrant: record for record in result.records if record.status == "finished"}
+    assert {name: of[name].steps for name in entrants} == {
+        "sgd": 18,
+        "rprop": 6,
+        "deltabardelta": 6,
+    }
+    assert {of[name].gradients for name in entrants} == {6 * ROWS / 16}

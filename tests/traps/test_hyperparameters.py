@@ -215,6 +215,8 @@ OTHER_OF: dict[str, Any] = {
     "Adafactor.eps": (100.0, 2.0),  # of squares, where they are below it
     "adafactor.eps1": 100.0,
     "adafactor_vector.eps1": 100.0,
+    "ADOPT.eps": 2.0,  # of roots of squares, where they are below it
+    "adopt.eps": 2.0,
     "SOAP.block_size": 3,
     "Shampoo.block_size": 3,
     "clip_by_unit.eps": 5.0,

@@ -71,6 +71,8 @@ class Named(Stepper):
     """The rules of each dialect."""
     forms: ClassVar[Forms | None] = None
     decay: ClassVar[str]
+    wants_all_rows: ClassVar[bool] = False
+    """Whether `fit` and races give it all rows in a batch where nothing else is said."""
     arguments: ClassVar[inspect.Signature]
     """What the constructor takes."""
     spelling: ClassVar[Spelling]
@@ -159,6 +161,7 @@ def optimizer(
     title: str | None = None,
     forms: Forms | None = None,
     matrices: bool = False,
+    wants_all_rows: bool = False,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -174,6 +177,7 @@ def optimizer(
         forms: which rules step a parameter, where that depends on its size; all have the hyperparameters of
             `rules`, in the same order.
         matrices: it steps matrices alone, and refuses vectors.
+        wants_all_rows: it is for full batches, which it gets by its name.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -193,6 +197,7 @@ def optimizer(
             "rules": every,
             "forms": None if forms is None else staticmethod(forms),
             "decay": decay,
+            "wants_all_rows": wants_all_rows,
             "arguments": arguments,
             "spelling": spelling,
             "__module__": home,

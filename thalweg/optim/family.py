@@ -12,6 +12,7 @@ from thalweg.rules import (
     adam_scale,
     adan,
     ademamix,
+    adopt,
     d_adapt_adam,
     delta_bar_delta,
     descend,
@@ -38,12 +39,15 @@ from thalweg.rules.parts.decay import l2
 
 _DECAY_AT_Y = l2(weight_decay=0.0)
 
+ADOPT = optimizer("ADOPT", adopt, lr=1e-3)
 AdaBelief = optimizer("AdaBelief", adabelief, lr=1e-3)
 AdaBound = optimizer("AdaBound", adabound, lr=1e-3)
 Adan = optimizer("Adan", adan, lr=1e-3, decay="proximal")
 AdEMAMix = optimizer("AdEMAMix", ademamix, lr=1e-3)
 DAdaptAdam = optimizer("DAdaptAdam", d_adapt_adam, lr=1.0, decay="inside")
-DeltaBarDelta = optimizer("DeltaBarDelta", delta_bar_delta, lr=1e-2, decay="l2")
+DeltaBarDelta = optimizer(
+    "DeltaBarDelta", delta_bar_delta, lr=1e-2, decay="l2", wants_all_rows=True
+)
 DoG = optimizer("DoG", dog, lr=1.0, decay="l2")
 LAMB = optimizer("LAMB", adam, trust_ratio, lr=1e-3, decay="inside", defaults={"eps": 1e-6})
 LARS = optimizer("LARS", lars, accumulate_inside(nesterov=False), lr=1.0, decay="inside")
@@ -114,6 +118,7 @@ Signum = optimizer("Signum", signum, lr=1e-3)
 Yogi = optimizer("Yogi", yogi, lr=1e-2)
 
 __all__ = [
+    "ADOPT",
     "LAMB",
     "LARS",
     "MARS",

@@ -22,7 +22,7 @@ class NamedOptimizer:
 
     @property
     def wants_all_rows(self) -> bool:
-        """Whether it is for whole batches, as solvers are."""
+        """Whether it is for whole batches, as solvers, Rprop and DeltaBarDelta are."""
         return bool(getattr(self.factory, "wants_all_rows", False))
 
 

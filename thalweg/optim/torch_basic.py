@@ -187,11 +187,13 @@ class Rprop(TorchTwin, torch.optim.Rprop):
     Algorithm", ICNN 1993.
     Defaults: PyTorch's: η = (0.5, 1.2) and step sizes from 1e-6 to 50, the paper's; they start at lr = 0.01
     (the paper: 0.1).
-    Use: for full batches; not for minibatches, whose noise turns signs.
+    Use: for full batches; not for minibatches, whose noise turns signs. In `fit` and races "rprop" takes all
+    rows, unless `fit` is given a batch_size.
     Deviations: where a sign turns there is no step, and the next one does not adapt; the paper steps back.
     This is iRprop− of Igel and Hüsken 2000.
     """
 
+    wants_all_rows: ClassVar[bool] = True
     refuses_sparse = "Rprop does not support sparse gradients"
     spelling: ClassVar[Spelling] = {
         "eta_minus": lambda group: group["etas"][0],

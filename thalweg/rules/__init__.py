@@ -12,6 +12,7 @@ from thalweg.rules.adam_variants import *
 from thalweg.rules.adan import *
 from thalweg.rules.adaptive import *
 from thalweg.rules.ademamix import *
+from thalweg.rules.adopt import *
 from thalweg.rules.asgd import *
 from thalweg.rules.delta_bar_delta import *
 from thalweg.rules.learning_rate_free import *

@@ -23,7 +23,8 @@ def delta_bar_delta(g, average, rate, *, t, lr, kappa=1e-3, phi=0.3, theta=0.7):
     Paper: Jacobs 1988, "Increased Rates of Convergence Through Learning Rate Adaptation", Neural Networks
     1(4).
     Defaults: chosen here; κ is added to a learning rate, so it is tuned with it.
-    Use: for full batches and smooth objectives; not for minibatches, whose noise turns signs.
+    Use: for full batches and smooth objectives; not for minibatches, whose noise turns signs. In `fit` and
+    races "deltabardelta" takes all rows, unless `fit` is given a batch_size.
     Deviations: none.
     """
     rate = torch.where(t == 1, lr, rate)

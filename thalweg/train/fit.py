@@ -79,9 +79,9 @@ def fit(
         one, or several that are trained one after the other for the same cost as this one.
 
     Data:
-        `batch_size` rows a step, by default the task's own, or all for a solver that is named; the last
-        batch of an epoch holds what is left. None, or as many as there are rows, is gradient descent
-        on the whole set. A `DataLoader` keeps its own.
+        `batch_size` rows a step, by default the task's own, or all where the optimizer is named and is a
+        solver, Rprop or DeltaBarDelta; the last batch of an epoch holds what is left. None, or as many as
+        there are rows, is gradient descent on the whole set. A `DataLoader` keeps its own.
         `shuffle` "epoch" draws a new order each epoch, "once" one for the run, "never" none.
         Batches are copies: a model or a loss that works in place does not change the data. They keep
         their kind: named tuples, mappings, data classes, packed sequences, and classes of yours with

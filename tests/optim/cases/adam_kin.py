@@ -1,4 +1,4 @@
-"""Adam's kin: AdaBelief, Yogi, LaProp, AdaBound, NAdamW, LAMB."""
+"""Adam's kin: ADOPT, AdaBelief, Yogi, LaProp, AdaBound, NAdamW, LAMB."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from ..references.compose import fixed
 from .case import rows
 
 ADAM_KIN = [
+    *rows(
+        "ADOPT",
+        adam_kin.adopt,
+        {"lr": 0.01},
+        {"lr": 0.01, "betas": (0.8, 0.95)},
+        {"lr": 0.01, "eps": 0.5, "clip": False},
+        {"lr": 0.01, "power": 0.1, "weight_decay": 0.1, "decay": "decoupled"},
+        {"lr": 0.01, "weight_decay": 0.1, "decay": "l2", "maximize": True},
+    ),
     *rows(
         "AdaBelief",
         adam_kin.adabelief,

@@ -38,6 +38,31 @@ def adabelief(
 
 
 @decayed()
+def adopt(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: Betas = (0.9, 0.9999),
+    eps: float = 1e-6,
+    power: float = 0.25,
+    clip: bool = True,
+) -> Array:
+    """Taniguchi et al. 2024, algorithm 2: g₀ only starts v, so its step k is our t − 1."""
+    if "v" not in s:
+        s["v"], s["m"] = g**2, np.zeros_like(g)
+        return w
+    beta1, beta2 = betas
+    bound = float(t - 1) ** power if clip else np.inf
+    scaled = np.clip(g / np.maximum(np.sqrt(s["v"]), eps), -bound, bound)
+    s["m"] = beta1 * s["m"] + (1.0 - beta1) * scaled
+    s["v"] = beta2 * s["v"] + (1.0 - beta2) * g**2
+    return w - lr * s["m"]
+
+
+@decayed()
 def yogi(
     w: Array,
     g: Array,

@@ -93,6 +93,15 @@ def test_the_budget_is_the_tasks_own() -> None:
     assert fit(task, "adam", batch_size=None, epochs=1, progress=False).steps == 1
 
 
+@pytest.mark.parametrize("name", ["rprop", "DeltaBarDelta", "rprop+cosine"])
+def test_rules_for_full_batches_take_all_rows_where_no_batch_is_asked_for(name: str) -> None:
+    """A sign that turns by the noise of a batch would tell them that they had stepped too far."""
+    task = dataclasses.replace(blobs(), batch_size=7)
+    assert Recipe(task, name, lr=0.01).batch_size is None
+    assert Recipe(task, name, lr=0.01, batch_size=4).batch_size == 4
+    assert Recipe(task, "adam").batch_size == 7
+
+
 def test_a_schedule_in_the_name_needs_the_number_of_rows() -> None:
     rows = [(torch.randn(4, 2).double(), torch.tensor([0, 1, 2, 0])) for _ in range(3)]
 
