@@ -117,8 +117,10 @@ def train(
     if resume and out is None:
         raise TaskError("--resume needs --out FOLDER, the folder of the run to go on with.")
     checked_rate(lr)
-    if out is not None:
-        _check_out(out, resume=resume)
+    if resume and out is not None:
+        from thalweg.train.folder.reading import check_begun
+
+        check_begun(out)
     subject = load_task(task)
     recipe = recipe_for(
         subject,
@@ -136,23 +138,6 @@ def train(
         strategy=None if strategy is None else strategy_named(strategy),
     )
     train_in(recipe, out, resume=resume, as_json=as_json, keep_path=keep_path, gauges=gauges)
-
-
-def _check_out(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder where no run can begin, or with `resume` none can go on, before anything is loaded."""
-    from thalweg.errors import CheckpointError, TaskError
-    from thalweg.train.folder.reading import check_begun
-    from thalweg.train.folder.writing import check_free
-
-    if resume:
-        check_begun(folder)
-        return
-    try:
-        check_free(folder)
-    except (
-        CheckpointError
-    ) as error:  # here it is the command that is wrong, not the run that failed
-        raise TaskError(str(error)) from None
 
 
 def train_in(
