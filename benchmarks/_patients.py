@@ -81,7 +81,7 @@ def _sigmoids(rng: Rng) -> Case:
     data = classes(rng)
     features, outputs = widths(data)
     sizes = [features, *[int(rng.integers(20, 49))] * int(rng.integers(8, 13)), outputs]
-    task = task_of(data, lambda: mlp(sizes, nn.ReLU, initialization="kaiming_normal"), f"{sizes}")
+    task = task_of(data, lambda: mlp(sizes, nn.ReLU, init="kaiming_normal"), f"{sizes}")
     return trained(rng, task, ("adam",)).replace(lr=1e-3)
 
 
@@ -133,7 +133,7 @@ def _deep(rng: Rng) -> Case:
     data = classes(rng)
     features, outputs = widths(data)
     sizes = [features, *[int(rng.integers(24, 49))] * int(rng.integers(6, 10)), outputs]
-    task = task_of(data, lambda: mlp(sizes, initialization="kaiming_normal"), f"{sizes}")
+    task = task_of(data, lambda: mlp(sizes, init="kaiming_normal"), f"{sizes}")
     return trained(rng, task, ("momentum",)).replace(lr=5e-3)
 
 

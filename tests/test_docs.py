@@ -76,6 +76,18 @@ def test_the_page_on_initialization_runs_from_top_to_bottom() -> None:
     assert names["report"].untouched == ()
 
 
+def test_the_page_on_wrappers_runs_and_names_every_wrapper() -> None:
+    from thalweg import meta
+
+    names: dict[str, Any] = {}
+    for block in blocks("wrappers.md"):
+        exec(block, names)
+    assert names["skipped"] == 1
+    assert names["run"].evaluate("test")["accuracy"] > 0.8
+    text = (DOCS / "wrappers.md").read_text(encoding="utf-8")
+    assert [name for name in meta.__all__ if name != "Wrapper" and name not in text] == []
+
+
 def test_the_page_on_curvature_runs_from_top_to_bottom() -> None:
     names: dict[str, Any] = {}
     for block in blocks("curvature.md"):

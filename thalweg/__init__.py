@@ -3,6 +3,7 @@
     from thalweg import optim                 torch.optim's optimizers, same numbers, faster
     from thalweg import rule, chain           write an update rule as its equation
     from thalweg import Optimizer, route      one optimizer, a chain for each kind of parameter
+    thalweg.meta.SAM(optimizer)               wrappers: SAM, accumulation, gradients that are not finite
     from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
     thalweg.summary(model, x)                 a table of its layers
     thalweg.find_lr(task, optim.Adam)         about which learning rate?

@@ -122,10 +122,12 @@ def plural(number: int, noun: str) -> str:
 
     >>> plural(1, "seed"), plural(1200, "trial"), plural(2, "pass"), plural(0, "boundary")
     ('1 seed', '1,200 trials', '2 passes', '0 boundaries')
+    >>> plural(2, "batch"), plural(2, "epoch")
+    ('2 batches', '2 epochs')
     """
     if number == 1:
         return f"1 {noun}"
-    if noun.endswith(("s", "x", "ch", "sh")):
+    if noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch"):  # its ch is a k
         return f"{number:,} {noun}es"
     ends_in_y = noun.endswith("y") and noun[-2:-1] not in "aeiou"
     return f"{number:,} {noun[:-1]}ies" if ends_in_y else f"{number:,} {noun}s"

@@ -149,6 +149,17 @@ def test_list_of_a_kind(kind: str, names: list[str], words: list[str]) -> None:
     assert all(row["description"] for row in document[kind])
 
 
+def test_the_list_of_strategies_says_which_a_text_names() -> None:
+    rows = {
+        row["name"]: row
+        for row in json.loads(call("list", "strategies", "--json").stdout)["strategies"]
+    }
+    assert len(rows) == 11
+    assert (rows["curriculum"]["by_name"], rows["freezing"]["by_name"]) == (True, False)
+    assert rows["stochastic_depth"]["settings"] == ["branches", "survival"]
+    assert "file.py:name" in call("list", "strategy").stdout
+
+
 def test_the_list_of_optimizers_has_their_cost() -> None:
     rows = {row["name"]: row for row in json.loads(call("list", "--json").stdout)["optimizers"]}
     figures = {

@@ -176,8 +176,11 @@ def test_an_existing_checkpoint_is_not_overwritten(line_file: Path) -> None:
     arguments = ("train", "line.py", "--epochs", "2", "--out", "kept")
     assert call(*arguments).exit_code == 0
     again = call(*arguments)
-    assert again.exit_code == 2
+    assert (again.exit_code, again.stdout) == (2, "")
     assert "already holds a run. Give another one, go on with it (--resume)" in again.stderr
+    on_a_file = call("train", "line.py", "--epochs", "2", "--out", "line.py")
+    assert (on_a_file.exit_code, on_a_file.stdout) == (2, "")
+    assert "line.py is to be the folder of a run, and is a file." in on_a_file.stderr
 
 
 def test_resuming_where_no_run_is_says_so(line_file: Path) -> None:

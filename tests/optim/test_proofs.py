@@ -219,6 +219,42 @@ def test_sgd_on_a_convex_function(engine: str) -> None:
 
 
 @each_engine
+@pytest.mark.parametrize("mode", ["polyak", "ema"])
+def test_the_average_beats_the_last_point_on_a_noisy_convex_function(
+    engine: str, mode: str
+) -> None:
+    """½w² with noise of variance σ² and a constant rate η; with a = 1 − η and w₀ = 0 the variances are
+
+    last    ησ²/(2 − η)
+    mean    σ²/k²·Σₘ (1 − aᵐ)²,  m = 1 … k
+    ema     that of the last, times (1 − δ)(1 + aδ)/((1 + δ)(1 − aδ))
+    """
+    from thalweg import optim, rules
+
+    runs, sigma, eta, delta, steps = 2000, 2.0, 0.1, 0.99, 600
+    after = rules.polyak() if mode == "polyak" else rules.ema(decay=delta)
+    generator = torch.Generator().manual_seed(0)
+    p = Parameter(torch.zeros(runs, dtype=torch.float64))
+    optimizer = optim.SGD([p], lr=eta, engine=engine, after=after)
+    for _ in range(steps):
+        p.grad = p.detach() + sigma * torch.randn(runs, generator=generator, dtype=torch.float64)
+        optimizer.step()
+    last = float(p.detach().square().mean())
+    with optimizer.evaluating():
+        average = float(p.detach().square().mean())
+    a, stationary = 1 - eta, eta * sigma**2 / (2 - eta)
+    if mode == "polyak":
+        wanted = sigma**2 / steps**2 * sum((1 - a**m) ** 2 for m in range(1, steps + 1))
+    else:
+        shrunk = (1 - delta) * (1 + a * delta) / ((1 + delta) * (1 - a * delta))
+        wanted = stationary * shrunk
+    error = 5 * math.sqrt(2 / runs)  # of a mean of χ², as above
+    assert last == pytest.approx(stationary, rel=error)
+    assert average == pytest.approx(wanted, rel=error)
+    assert average < 0.2 * last
+
+
+@each_engine
 def test_the_linear_schedule_has_exact_values(engine: str) -> None:
     """ε_k = (1 − k/τ)·ε₀ + (k/τ)·ε_τ, constant after τ, as the steps under the gradient 1 show."""
     first, last, tau = 0.5, 0.01, 20

@@ -177,6 +177,21 @@ def test_lbfgs_is_the_recursion_of_two_loops(lanes: int, history: int, steps: in
         assert relative(d[-1], two_loops(pairs[-history:], g[-1])) < 1e-10
 
 
+def test_lbfgs_keeps_two_vectors_a_pair_and_few_more_whatever_the_number_of_steps() -> None:
+    """Numbers kept grow by 2·history + 4 a variable at most (a matrix would grow by n), and with no step."""
+
+    def kept(n: int, steps: int) -> int:
+        pairs = Pairs(torch.zeros(n, dtype=torch.float64), 7)
+        for s, y in walk(n, steps):
+            pairs.add(s, y)
+            pairs.direction(y)
+        tensors = [value for value in vars(pairs).values() if isinstance(value, Tensor)]
+        return sum(each.untyped_storage().nbytes() // each.element_size() for each in tensors)
+
+    assert kept(200, 30) == kept(200, 20)
+    assert 2 * 7 * 100 <= kept(200, 20) - kept(100, 20) <= (2 * 7 + 4) * 100
+
+
 def test_full_history_is_bfgs() -> None:
     n, steps = 30, 25
     pairs = Pairs(torch.zeros(n, dtype=torch.float64), steps)

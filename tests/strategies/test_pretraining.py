@@ -14,9 +14,11 @@ from tests.exact import RESUMED, is_same
 from tests.strategies.killed import killed_and_resumed
 from tests.strategies.models import Convolutions, Residual, pictures
 from tests.train.helpers import blobs, quiet, same_run
+from thalweg import fit, load_task
 from thalweg.errors import TaskError
 from thalweg.strategies import pretraining
 from thalweg.strategies.parts import parts_of
+from thalweg.tasks import mlp
 from thalweg.train import Callback
 
 
@@ -180,3 +182,16 @@ def test_what_cannot_be_pretrained_is_said() -> None:
         pretraining("unsupervised", noise=1)
     with pytest.raises(TaskError, match="noise is for unsupervised"):
         pretraining(noise=0.1)
+
+
+@pytest.mark.full
+def test_pretraining_trains_a_deep_net_that_does_not_learn_from_scratch() -> None:
+    """Five layers of 32 sigmoids on the digits: 52 to 66 % from scratch at its best rate, 94 % pretrained."""
+    digits = load_task("digits").replace(model=lambda: mlp([64, *[32] * 5, 10], nn.Sigmoid))
+
+    def accuracy(strategy: pretraining | None, lr: float) -> float:
+        run = fit(digits, "adam", lr=lr, epochs=25, strategy=strategy, progress=False)
+        return run.evaluate("validation")["accuracy"]
+
+    scratch = max(accuracy(None, lr) for lr in (0.01, 0.03))
+    assert accuracy(pretraining(), 0.03) > scratch + 0.1

@@ -68,7 +68,7 @@ def test_a_strategy_trains_apart_from_stacks_and_is_no_text() -> None:
     assert why_not(line(), [trial], Setting(8, "loss", "min")) == (
         "parts: Its strategy trains one model at a time."
     )
-    with pytest.raises(TaskError, match="strategy is one of"):
+    with pytest.raises(TaskError, match="strategy must be one of"):
         sgd("x", "curriculum")
 
 

@@ -15,7 +15,15 @@ from tests.strategies.killed import killed_and_resumed
 from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg import Cost, fit
 from thalweg.errors import CheckpointError, DivergedError, TaskError
-from thalweg.strategies import Stage, Strategy, curriculum, plain, strategy_named
+from thalweg.strategies import (
+    Stage,
+    Strategy,
+    curriculum,
+    freezing,
+    plain,
+    stochastic_depth,
+    strategy_named,
+)
 from thalweg.train import Callback, EarlyStopping, Recipe, RunFolder, load_run
 
 
@@ -210,6 +218,11 @@ class Same(Strategy):
         ("curriculum:refresh=0", "refresh must be an integer"),
         ("curriculum:difficulty=size", "named must be 'loss' or 'self'; got 'size'"),
         ("plain:parts=0", "parts must be an integer ≥ 1; got 0"),
+        ("stochastic_depth", "needs the setting 'branches': write stochastic_depth:branches="),
+        ("hints:hint=0", r"hints takes 'teacher', which no text can say.*strategy=hints\(teacher="),
+        ("freezng", "Did you mean 'freezing'"),
+        ("mine.py", r"must be file\.py:name.*got 'mine\.py'"),
+        ("absent.py:mine", "There is no file absent.py to take the strategy 'mine' from"),
     ],
 )
 def test_a_text_that_names_no_strategy_says_why(text: str, message: str) -> None:
@@ -218,6 +231,28 @@ def test_a_text_that_names_no_strategy_says_why(text: str, message: str) -> None
 
 
 def test_a_strategy_is_written_as_it_is_read() -> None:
-    for strategy in (plain(), plain(parts=2), curriculum(order="hard", start=0.5)):
+    for strategy in (
+        plain(),
+        plain(parts=2),
+        curriculum(order="hard", start=0.5),
+        stochastic_depth(("1", "block.2"), survival=0.8),
+        stochastic_depth(("7",)),
+    ):
         assert strategy_named(str(strategy)) == strategy
+
+
+def test_a_strategy_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from thalweg.strategies import freezing\n"
+        'thawed, kind, other = freezing({"0": (0.5, 1)}), freezing, 3\n'
+    )
+    assert strategy_named(f"{file}:thawed") == freezing({"0": (0.5, 1)})
+    for name, message in (
+        ("thwed", "has nothing called 'thwed'. Did you mean 'thawed'"),
+        ("kind", "expected a strategy, such as .* Make one: call it"),
+        ("other", "is 3; expected a strategy"),
+    ):
+        with pytest.raises(TaskError, match=message):
+            strategy_named(f"{file}:{name}")
     other_run(quiet(blobs(), strategy=plain(parts=2)), quiet(blobs()))

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from tests.exact import RERUN, RESUMED, differs, same
 from tests.strategies.killed import killed_and_resumed
 from tests.train.helpers import blobs, other_run, quiet, same_run
+from thalweg import fit, load_task
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
 from thalweg.strategies import distillation, hints
 from thalweg.strategies.stages.identity import identified
 from thalweg.strategies.teachers import soft_term
+from thalweg.tasks import mlp
 from thalweg.train import Callback
 
 
@@ -168,3 +170,23 @@ def test_a_tensor_is_told_apart_as_it_always_was() -> None:
         identified(torch.zeros(0, 2))
         == "float32(0, 2) e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )
+
+
+@pytest.mark.full
+def test_hints_train_a_thin_deep_student_that_does_not_learn_alone() -> None:
+    """Five layers of 32 sigmoids on the digits: 52 to 66 % alone at its best rate, over 85 % by hints."""
+
+    def sigmoids(*widths: int) -> nn.Sequential:
+        return mlp([64, *widths, 10], nn.Sigmoid)
+
+    digits = load_task("digits")
+    wide = digits.replace(model=lambda: sigmoids(64))
+    teacher = fit(wide, "adam", lr=1e-2, epochs=20, progress=False).model
+    thin = digits.replace(model=lambda: sigmoids(*[32] * 5))
+
+    def accuracy(strategy: hints | None, lr: float) -> float:
+        run = fit(thin, "adam", lr=lr, epochs=25, strategy=strategy, progress=False)
+        return run.evaluate("validation")["accuracy"]
+
+    alone = max(accuracy(None, lr) for lr in (0.01, 0.03))
+    assert accuracy(hints(teacher, "0", "4"), 0.03) > alone + 0.1

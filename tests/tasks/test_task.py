@@ -119,7 +119,7 @@ def test_unpacked_takes_a_module(model: Any) -> None:
 
 def test_mlp_with_an_initialization() -> None:
     torch.manual_seed(0)
-    net = mlp([6, 6, 6], initialization="orthogonal")
+    net = mlp([6, 6, 6], init="orthogonal")
     for layer, square in ((net[0], 2.0), (net[2], 1.0)):  # the gain before a ReLU is √2
         assert isinstance(layer, nn.Linear)
         torch.testing.assert_close(layer.weight @ layer.weight.T, square * torch.eye(6))
@@ -131,7 +131,9 @@ def test_mlp_with_an_initialization() -> None:
 
     assert all(bool((p == 1).all()) for p in mlp([2, 2, 1], initialization=ones).parameters())
     with pytest.raises(TaskError, match="Did you mean 'orthogonal'"):
-        mlp([2, 1], initialization="ortogonal")
+        mlp([2, 1], init="ortogonal")
+    with pytest.raises(TaskError, match=r"init='he' and initialization='ones'.*give one of them"):
+        mlp([2, 1], init="he", initialization="ones")
 
 
 def test_the_text_of_a_task_is_short() -> None:

@@ -22,7 +22,7 @@ def list_everything(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="What to list: tasks, optimizers, rules, schedules, wrappers, init or labs.",
+            help="tasks, optimizers, rules, schedules, wrappers, init, strategies or labs.",
             show_default="tasks and optimizers",
         ),
     ] = None,
@@ -44,7 +44,7 @@ def list_everything(
         print_json(listed)
         return
     for name, rows in listed.items():
-        _print_table(name.removesuffix("s"), rows)
+        _print_table(_singular(name), rows)
     if kind is None:
         others = ", ".join(f"thalweg list {name}" for name in LISTS if name not in _USUAL)
         out().print(f"More: {others}; thalweg explain NAME.", style="dim", markup=False)
@@ -57,11 +57,15 @@ def _chosen(kind: str | None) -> Sequence[str]:
         return _USUAL
     wanted = kind.strip().lower()
     for name in LISTS:
-        if wanted in (name, name.removesuffix("s")):
+        if wanted in (name, _singular(name)):
             return (name,)
     raise TaskError(
         f"There is no list of {kind!r}.{suggest(wanted, LISTS)} There are: {', '.join(LISTS)}."
     )
+
+
+def _singular(kind: str) -> str:
+    return f"{kind[:-3]}y" if kind.endswith("ies") else kind.removesuffix("s")
 
 
 def _tasks() -> list[ListRow]:
@@ -144,7 +148,7 @@ def _wrappers() -> list[ListRow]:
     return _described(wrappers())
 
 
-def _strategies() -> list[ListRow]:
+def _initializers() -> list[ListRow]:
     from thalweg.init.named import strategy_names
     from thalweg.init.strategies.strategy import DEFINITIONS
     from thalweg.optim import docstring
@@ -156,6 +160,22 @@ def _strategies() -> list[ListRow]:
 
     ours_first = sorted(strategy_names(), key=lambda name: name not in DEFINITIONS)
     return [{"name": name, "description": described(name)} for name in ours_first]
+
+
+def _strategies() -> list[ListRow]:
+    import dataclasses
+
+    from thalweg.strategies.named import IN_PYTHON, STRATEGIES
+
+    known = {**STRATEGIES, **IN_PYTHON}
+    return [
+        {
+            **row,
+            "settings": [field.name for field in dataclasses.fields(known[row["name"]])],  # type: ignore[arg-type]
+            "by_name": row["name"] in STRATEGIES,
+        }
+        for row in _described(known)
+    ]
 
 
 def _labs() -> list[ListRow]:
@@ -182,7 +202,8 @@ LISTS: Mapping[str, Callable[[], list[ListRow]]] = {
     "rules": _rules,
     "schedules": _schedules,
     "wrappers": _wrappers,
-    "init": _strategies,
+    "init": _initializers,
+    "strategies": _strategies,
     "labs": _labs,
 }
 """What can be listed."""
@@ -237,4 +258,11 @@ def _figure_columns(rows: Sequence[ListRow]) -> tuple[Mapping[str, Callable[[Lis
             "from": lambda row: f"{row['slider']['low']:g}",
             "to": lambda row: f"{row['slider']['high']:g}",
         }, "slider: the one number that `thalweg lab NAME --slider VALUE` moves."
+    if any("by_name" in row for row in rows):
+        return (
+            {
+                "--strategy": lambda row: row["name"] if row["by_name"] else "file.py:name",
+            },
+            "--strategy NAME:setting=value, or file.py:name for what a Python file holds under a name.",
+        )
     return {}, ""

@@ -70,7 +70,10 @@ def train(
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="NAME:setting=value,…, such as curriculum.", show_default="none"),
+        typer.Option(
+            help="NAME:setting=value,…, or file.py:name; see `thalweg list strategies`.",
+            show_default="none",
+        ),
     ] = None,
     keep_path: Annotated[
         bool,

@@ -6,6 +6,8 @@ work as with the optimizer inside, and wrappers nest, for example so:
     SAM(NonFinite(Accumulate(optimizer, every=4)))
 
 `release_gradients` is not a wrapper: it lets an optimizer of thalweg's step inside the backward pass.
+Averages of the points and look-ahead are rules (`thalweg.rules.ema`). docs/wrappers.md says when to use
+which.
 """
 
 from thalweg.meta.accumulate import Accumulate

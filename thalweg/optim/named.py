@@ -10,6 +10,7 @@ import torch
 
 from thalweg import optim
 from thalweg.errors import TaskError, suggest
+from thalweg.optim.not_optimizers import instead
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,16 @@ def find_optimizer(name: str) -> NamedOptimizer:
     """Return the optimizer of a name, in whatever case.
 
     Raises:
-        TaskError: for a name that no optimizer has, with the close ones.
+        TaskError: for a name that no optimizer has, with the close ones; of a wrapper or a rule it says
+            how to use it.
     """
     known = named_optimizers()
     try:
         return known[name.strip().lower()]
     except KeyError:
-        hint = suggest(name.strip(), known) or f" Known are: {', '.join(sorted(known))}."
+        hint = (
+            f" {other}"
+            if (other := instead(name))
+            else suggest(name.strip(), known) or f" Known are: {', '.join(sorted(known))}."
+        )
         raise TaskError(f"No optimizer is called {name.strip()!r}.{hint}") from None

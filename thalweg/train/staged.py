@@ -31,6 +31,6 @@ def check_strategy(strategy: Any) -> None:
     if strategy is None or (not isinstance(strategy, type) and all(map(callable, methods))):
         return
     raise TaskError(
-        "strategy is one of thalweg.strategies, such as thalweg.strategies.curriculum(); "
+        "strategy must be one of thalweg.strategies, such as thalweg.strategies.curriculum(); "
         f"got {strategy!r:.80}." + (" Make one: call it." if isinstance(strategy, type) else "")
     )

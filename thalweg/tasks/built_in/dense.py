@@ -20,6 +20,7 @@ def mlp(
     dropout: float = 0.0,
     *,
     flatten: bool = False,
+    init: Initialization | None = None,
     initialization: Initialization | None = None,
 ) -> nn.Sequential:
     """Return a dense network of layers between `sizes`, with `activation` and dropout after each
@@ -29,19 +30,20 @@ def mlp(
     logits for classes, values for regression. `activation` is a class, or a function without
     arguments that makes a layer. `flatten` puts a layer first that turns each sample into a row.
 
-    `initialization` draws the weights again: a strategy of `thalweg.init` or its name, such as
-    "orthogonal", the name of a function of `torch.nn.init`, or a function of the model. Without it they are
-    PyTorch's: uniform on ±1/√(inputs of the layer).
+    `init` draws the weights again: a strategy of `thalweg.init` or its name, such as "orthogonal", the
+    name of a function of `torch.nn.init`, or a function of the model. Without it they are PyTorch's:
+    uniform on ±1/√(inputs of the layer). `initialization` is another name of `init`.
 
     Raises:
         TaskError: for sizes that make no network, what makes no layer, no share of dropout, and an
-            initialization that is not known.
+            initialization that is not known or is given by both names.
 
     >>> sum(p.numel() for p in mlp([784, 32, 10], nn.Sigmoid).parameters())
     25450
-    >>> mlp([2, 2, 1], initialization="ones")[0].weight.tolist()
+    >>> mlp([2, 2, 1], init="ones")[0].weight.tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
+    how = _start(init, initialization)
     widths = _widths(sizes, activation, dropout)
     if not (is_real(dropout) and 0 <= dropout <= 1):
         raise TaskError(f"dropout of mlp must be a share from 0 to 1; got {dropout!r}.")
@@ -53,9 +55,21 @@ def mlp(
                 layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(width_in, width_out))
     network = nn.Sequential(*layers)
-    if initialization is not None:
-        started(network, check_initialization(initialization))
+    if how is not None:
+        started(network, check_initialization(how))
     return network
+
+
+def _start(
+    init: Initialization | None, initialization: Initialization | None
+) -> Initialization | None:
+    """Return how the weights are drawn, by whichever name it is given."""
+    if init is not None and initialization is not None:
+        raise TaskError(
+            f"mlp has init={init!r} and initialization={initialization!r}, two names of one argument: "
+            "give one of them."
+        )
+    return initialization if init is None else init
 
 
 def _widths(sizes: Any, *others: Any) -> list[int]:
