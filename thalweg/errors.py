@@ -96,3 +96,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if not close:
         return ""
     return f" Did you mean {' or '.join(repr(by_lower[key]) for key in close)}?"
+
+
+def sentence(error: object) -> str:
+    """Return what an error says as one sentence of a message, with one full stop.
+
+    >>> sentence(ValueError("no such axis")), sentence(TaskError("There is no axis."))
+    ('no such axis.', 'There is no axis.')
+    """
+    return f"{str(error).rstrip('.')}."

@@ -176,11 +176,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a kind that is not there": (
         {"convolution": lion(), "rest": adam()},
-        r"the route 'convolution' matches no parameter of the model, which has kinds embedding, norm",
+        r"(?i)the route 'convolution' matches no parameter of the model, which has kinds embedding, norm",
     ),
     "a pattern that matches nothing": (
         {"patterns": {"*.attention.*": lion()}, "rest": adam()},
-        r"the route '\*.attention.\*' matches no parameter of the model, which has names such as 'tr",
+        r"(?i)the route '\*.attention.\*' matches no parameter of the model, which has names such as 'tr",
     ),
 }
 
@@ -204,11 +204,11 @@ def test_what_is_no_route_is_refused_where_it_is_written() -> None:
         RuleError, match=r"No parameters are of the kind 'heads'. Did you mean 'head'"
     ):
         route(heads=lion(), rest=adam())
-    with pytest.raises(RuleError, match=r"the pattern 'hidden' is a kind"):
+    with pytest.raises(RuleError, match=r"(?i)the pattern 'hidden' is a kind"):
         route({"hidden": lion()})
-    with pytest.raises(RuleError, match=r"the route 'rest' is <class 'torch.optim"):
+    with pytest.raises(RuleError, match=r"(?i)the route 'rest' is <class 'torch.optim"):
         route(rest=torch.optim.SGD)
-    with pytest.raises(RuleError, match=r"the route 'rest' sets lr"):
+    with pytest.raises(RuleError, match=r"(?i)the route 'rest' sets lr"):
         route(rest=functools.partial(optim.Adam, lr=0.1))
     with pytest.raises(RuleError, match=r"lr_factors has 'head', which is not a route"):
         route(rest=adam(), lr_factors={"head": 0.1})

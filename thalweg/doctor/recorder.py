@@ -11,7 +11,7 @@ import torch
 from thalweg.doctor.gauges.updates import UpdateGauge
 from thalweg.doctor.recorded import BY_PARAMETER, gauges_of
 from thalweg.doctor.watched import Watched
-from thalweg.errors import CheckpointError, LogWarning
+from thalweg.errors import CheckpointError, LogWarning, sentence
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.folder.gauges import Gauges, read_gauges, write_gauges
 from thalweg.whole import whole_number
@@ -111,7 +111,7 @@ class RecordGauges(Callback):
             self._gauge.detach()
             self._gauge = None
         warnings.warn(
-            f"Gauges are not recorded any more: {type(error).__name__}: {error}. Training goes on.",
+            f"Gauges are not recorded any more: {type(error).__name__}: {sentence(error)} Training goes on.",
             LogWarning,
             stacklevel=2,
         )

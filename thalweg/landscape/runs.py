@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, sentence
 from thalweg.train.folder.layout import MODEL, PATH
 from thalweg.train.folder.path import read_path
 from thalweg.train.folder.reading import SavedRun
@@ -75,7 +75,7 @@ def _end(run: SavedRun, named: Sequence[tuple[str, tuple[int, ...]]]) -> Tensor:
     try:
         weights = load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
-        raise TaskError(f"The weights {file} cannot be read: {error}.") from error
+        raise TaskError(f"The weights {file} cannot be read: {sentence(error)}") from error
     if any(name not in weights or tuple(weights[name].shape) != shape for name, shape in named):
         raise TaskError(_other(file))
     return torch.cat([weights[name].flatten().float() for name, _ in named])[None]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.errors import EngineError
+from thalweg.errors import EngineError, sentence
 from thalweg.meta import distributed
 from thalweg.meta.stepping import guarded
 from thalweg.optim.stepping.checkpoint import by_name
@@ -242,7 +242,7 @@ class Wrapper(torch.optim.Optimizer):
             attributes = self._loaded(own, saved)
         except KeyError as error:
             raise ValueError(
-                f"The state dict's entry for {name} lacks {error}. Give what state_dict() returned."
+                f"The state dict's entry for {name} lacks {sentence(error)} Give what state_dict() returned."
             ) from error
         self.optimizer.load_state_dict({**saved, "wrappers": wrappers})
         self.__dict__.update(attributes)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.program.noise import normal
-from thalweg.errors import EngineError, TaskError, ThalwegError, suggest
+from thalweg.errors import EngineError, TaskError, ThalwegError, sentence, suggest
 from thalweg.movies.rules import PrintedOptimizer, print_optimizer
 from thalweg.movies.surface import Surface
 from thalweg.numeric import is_real
@@ -120,7 +120,7 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
     try:
         printed = print_optimizer(_made(named, [torch.zeros(2, dtype=torch.float64)], lr))
     except EngineError as error:
-        raise TaskError(f"A page cannot step {name}: {error}.") from error
+        raise TaskError(f"A page cannot step {name}: {sentence(error)}") from error
     chosen = lr is None
     rate, path = _best(named, course, noisy) if lr is None else (lr, walk(named, course, lr, noisy))
     average = averaged(named, course, rate, noisy) if printed.averages else None
@@ -151,7 +151,9 @@ def _made(named: ChosenOptimizer, params: Any, lr: float | None, engine: str = "
             f"{named.name} is not a chain of rules, so a page cannot step it."
         ) from error
     except ValueError as error:  # what an optimizer of matrices says to a point
-        raise TaskError(f"{named.name} cannot step a point of a surface: {error}.") from error
+        raise TaskError(
+            f"{named.name} cannot step a point of a surface: {sentence(error)}"
+        ) from error
 
 
 def walk(named: ChosenOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:

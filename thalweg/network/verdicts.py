@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, sentence
 from thalweg.network.nodes import Node
 from thalweg.reading import UnreadableError, read_json
 
@@ -25,7 +25,9 @@ def read_verdicts(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     try:
         document = read_json(path)
     except (OSError, UnreadableError) as error:
-        raise TaskError(f"The verdicts {os.fspath(path)} cannot be read: {error}.") from error
+        raise TaskError(
+            f"The verdicts {os.fspath(path)} cannot be read: {sentence(error)}"
+        ) from error
     is_ours = isinstance(document, dict) and document.get("schema") == SCHEMA
     report = document.get("report") if is_ours else None
     verdicts = report.get("verdicts") if isinstance(report, dict) else None

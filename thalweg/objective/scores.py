@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError, sentence, suggest
 from thalweg.objective.join import JoinError, fit_together, join_batches
 from thalweg.objective.metrics.metric import Metric
 from thalweg.objective.metrics.streamed import Stream, stream_of
@@ -196,7 +196,8 @@ def joined(
         except JoinError as error:
             raise TaskError(
                 f"The metric {names} is one of the whole set, and the {role} of its batches cannot be "
-                f"joined: {error}. Pad them to one shape, return one entry a row, or declare the metric "
+                f"joined: {sentence(error)} "
+                "Pad them to one shape, return one entry a row, or declare the metric "
                 "a mean over batches: Metric(…, additive=True)."
             ) from None
     return whole[0], whole[1], sum(rows)

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError, sentence, suggest
 from thalweg.numeric import plain_value
 from thalweg.strategies.batches import growing_batches
 from thalweg.strategies.curriculum import curriculum
@@ -59,7 +59,7 @@ def strategy_named(text: str) -> Strategy:
     try:
         return kind(**settings)
     except TypeError as error:
-        raise TaskError(f"{kind.__name__} cannot be made of {text!r}: {error}.") from error
+        raise TaskError(f"{kind.__name__} cannot be made of {text!r}: {sentence(error)}") from error
 
 
 def _kind_named(name: str) -> type[Strategy]:

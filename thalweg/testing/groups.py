@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from thalweg.errors import sentence
 from thalweg.testing.compare import Path, demand, demand_same_path, rounding, same
 from thalweg.testing.gradients import step_untouched
 from thalweg.testing.result import Failed, Skipped
@@ -182,7 +183,7 @@ def _demand_refused(make: Callable[[], Any], what: str) -> None:
         return
     except Exception as error:
         raise Failed(
-            f"Expected a ValueError for {what}, got {type(error).__name__}: {error}. Call "
+            f"Expected a ValueError for {what}, got {type(error).__name__}: {sentence(error)} Call "
             "`super().__init__(params, defaults)` before using the parameters."
         ) from error
     raise Failed(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from thalweg.errors import CheckpointError, TaskError, ThalwegError
+from thalweg.errors import CheckpointError, TaskError, ThalwegError, sentence
 from thalweg.init.named import find_strategy
 from thalweg.numeric import is_real
 from thalweg.train.folder.reading import SavedRun
@@ -68,7 +68,7 @@ def recipe_of(
     except ThalwegError:
         raise
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"The recipe of {run.name} was edited: {error}.") from error
+        raise CheckpointError(f"The recipe of {run.name} was edited: {sentence(error)}") from error
 
 
 def _is_named(init: Any) -> bool:

@@ -75,7 +75,7 @@ def test_a_schedule_counts_updates_where_batches_are_gathered() -> None:
         (torch.optim.SGD, {"momentun": 0.9}, "momentum"),
         (rules.momentum, {"momentun": 0.9}, "momentum"),
         (lambda params, lr: torch.optim.SGD(params, lr), {"momentum": 0.9}, "no hyperparameter"),
-        ("lbfgs+cosine", {"lr": 0.5}, "and no schedule"),
+        ("lbfgs+cosine", {"lr": 0.5}, "not a schedule. A schedule instead"),
     ],
 )
 def test_what_is_not_known_is_refused_with_what_is(

@@ -54,7 +54,7 @@ class Verbs(TyperGroup):
             if type(error).__name__ != "NoArgsIsHelpError":  # the help that was printed says enough
                 complain(usage_words(error))
             code = WRONG_INPUT
-        raise SystemExit(code)
+        raise SystemExit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command of a context."""

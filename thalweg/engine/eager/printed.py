@@ -23,7 +23,7 @@ from thalweg.engine.program.printing import define, operand, statement
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 from thalweg.engine.program.shapes import matrix_sizes
 from thalweg.engine.storage import elements, unit_elements
-from thalweg.errors import RuleError
+from thalweg.errors import RuleError, sentence
 
 
 class EagerProgram:
@@ -65,7 +65,8 @@ class EagerProgram:
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             calls = ", ".join(self.program.foreign)
             raise RuleError(
-                f"{self.program.label} failed on a parameter of shape {tuple(tensors[1].shape)}: {error}. "
+                f"{self.program.label} failed on a parameter of shape {tuple(tensors[1].shape)}: "
+                f"{sentence(error)} "
                 f"It calls {calls}, which must take a tensor of any shape that the optimizer is given."
             ) from error
 

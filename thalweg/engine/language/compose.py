@@ -24,7 +24,7 @@ from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.reductions import columns, rows
 from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of, with_block_size
-from thalweg.errors import RuleError
+from thalweg.errors import RuleError, sentence
 from thalweg.numeric import plural
 
 _programs: dict[tuple[tuple[Rule, ...], tuple[tuple[str, Any], ...]], Program] = {}
@@ -256,7 +256,8 @@ def _returned(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> 
         raise
     except Exception as error:
         raise RuleError(
-            f"{made.where}: it failed while it was traced: {type(error).__name__}: {error}. A rule is run "
+            f"{made.where}: it failed while it was traced: {type(error).__name__}: {sentence(error)} "
+            "A rule is run "
             "once on symbols; it may use arithmetic, comparisons, torch's elementwise functions and the "
             "reductions norm, mean, total, largest."
         ) from error

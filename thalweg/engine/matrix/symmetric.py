@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from thalweg.errors import EngineError
+from thalweg.errors import EngineError, sentence
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def _eigen_in_float64(a: Tensor) -> tuple[Tensor, Tensor]:
             n = matrix.shape[-1]
             raise EngineError(
                 f"The eigenvalues of matrix {k} of a stack of {n} × {n} matrices do not converge, in float64 "
-                f"either: {error}. A larger ε makes them better conditioned; so does a lower learning rate, "
+                f"either: {sentence(error)} "
+                "A larger ε makes them better conditioned; so does a lower learning rate, "
                 "where the training diverges."
             ) from error
     values, vectors = (torch.stack(each) for each in zip(*found, strict=True))

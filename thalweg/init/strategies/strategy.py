@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError, sentence, suggest
 from thalweg.model.layers import KINDS, Layer
 from thalweg.objective.nested import tensors_in
 
@@ -334,7 +334,7 @@ def _wrong_arguments(
         if name not in known:
             hint = suggest(name, known)
             return TaskError(f"init.{definition.name} has no argument {name!r}.{hint} {has}")
-    return TaskError(f"init.{definition.name}: {error}. {has}")
+    return TaskError(f"init.{definition.name}: {sentence(error)} {has}")
 
 
 def _nothing(strategy: InitStrategy, layers: Iterable[Layer]) -> TaskError:

@@ -18,7 +18,7 @@ from thalweg.engine.cohort import LossScale
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.engine.same import same_objects
-from thalweg.errors import EngineError
+from thalweg.errors import EngineError, sentence
 from thalweg.optim.stepping.checks import TEXTS, Group, all_params
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.keeping import PLAIN, SMALLEST, Keeping, KeptStates, kept_states
@@ -92,7 +92,8 @@ class Reader:
                 return TypeError(f"Param group {k} has too few numbers to read {name} from them.")
             except (TypeError, ValueError, RuntimeError) as error:
                 return TypeError(
-                    f"param group {k} has {name}={value!r}, which is not a number: {error}. A schedule is "
+                    f"param group {k} has {name}={value!r}, which is not a number: {sentence(error)} "
+                    "A schedule is "
                     "given to the constructor or to add_param_group; between steps set numbers."
                 )
         return EngineError(f"The numbers of param group {k} changed while they were read.")

@@ -53,7 +53,7 @@ class ShardsPlan:
         owner = self._owner
         if owner.defaults.get("differentiable") or owner._is_capturable():
             raise EngineError(
-                "a differentiable or capturable step of DTensors is not possible. Leave that out"
+                "A differentiable or capturable step of DTensors is not possible. Leave that out."
             )
         found: dict[Program, None] = {}
         names = [n for group in owner.param_groups for n in param_names(group)]
@@ -68,7 +68,7 @@ class ShardsPlan:
                 raise EngineError(sharded_problem(called(k, names[k]), f"{program.label} {why}"))
             if any(each.is_partial() for each in p.placements):
                 raise EngineError(
-                    f"{called(k, names[k])} is a DTensor whose parts are summands. Redistribute it first"
+                    f"{called(k, names[k])} is a DTensor whose parts are summands. Redistribute it."
                 )
         return tuple(found)
 
@@ -82,7 +82,7 @@ class ShardsPlan:
             raise EngineError(
                 f"{reducing[0].label} reduces over all tensors, but they are divided among processes in "
                 "different ways. Use DTensors of one mesh with the same dimensions of it sharded, as "
-                "fully_shard makes them"
+                "fully_shard makes them."
             )
         ((mesh, sharded),) = [each for each in dims if each is not None]
         groups = tuple(mesh.get_group(dim) for dim in sharded)

@@ -24,7 +24,7 @@ import torch
 
 from thalweg.engine import Rule
 from thalweg.engine.language.compose import check_link
-from thalweg.errors import EngineError
+from thalweg.errors import EngineError, sentence
 from thalweg.tasks.by_name.files import TASK_MODULE
 
 _tokens: weakref.WeakKeyDictionary[Rule, str] = weakref.WeakKeyDictionary()
@@ -46,7 +46,7 @@ def pack(value: Any, what: str) -> bytes:
             _pickler(cloudpickle, own)(buffer).dump(value)
     except Exception as error:  # pickling runs code of whatever is pickled
         raise EngineError(
-            f"{what} cannot be sent to another process: {type(error).__name__}: {error}. Build "
+            f"{what} cannot be sent to another process: {type(error).__name__}: {sentence(error)} Build "
             "inside its functions what cannot be sent, or race with the local executor."
         ) from error
     return buffer.getvalue()
@@ -62,7 +62,7 @@ def unpack(parcel: bytes | memoryview, what: str) -> Any:
         return pickle.loads(parcel)  # noqa: S301 - from the race's own process
     except Exception as error:
         raise EngineError(
-            f"{what} cannot be loaded by a worker: {type(error).__name__}: {error}. What it imports "
+            f"{what} cannot be loaded by a worker: {type(error).__name__}: {sentence(error)} What it imports "
             "must be installed on every machine, or lie beside the task's file."
         ) from error
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import EngineError, MissingExtraError, ThalwegError
+from thalweg.errors import EngineError, MissingExtraError, ThalwegError, sentence
 from thalweg.hashing import hash_of_bytes
 from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go
@@ -136,7 +136,7 @@ class Ray:
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise EngineError(f"Ray cannot be reached: {error}. {_ADVICE}") from error
+            raise EngineError(f"Ray cannot be reached: {sentence(error)} {_ADVICE}") from error
         self._connected_here = True
 
     def _sender(self, task: Task, setting: Setting, run_unit: RunUnit) -> Callable[[Unit], Any]:
@@ -276,7 +276,9 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
     except OSError as error:
-        raise EngineError(f"No Ray cluster answers at {address}: {error}. {_ADVICE}") from error
+        raise EngineError(
+            f"No Ray cluster answers at {address}: {sentence(error)} {_ADVICE}"
+        ) from error
 
 
 @dataclass(frozen=True)

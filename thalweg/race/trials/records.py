@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, sentence
 from thalweg.files import append_bytes
 from thalweg.numeric import without_nonfinite
 from thalweg.reading import UnreadableError, is_count, is_number, parse_json, read_lines
@@ -186,7 +186,7 @@ class RecordFile:
             return ()
         except UnreadableError as error:
             raise TaskError(
-                f"The records in {self.path} cannot be read: {error}. Move it away, or race into "
+                f"The records in {self.path} cannot be read: {sentence(error)} Move it away, or race into "
                 "another folder."
             ) from None
         return tuple(records)

@@ -18,7 +18,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from thalweg.errors import DataError
+from thalweg.errors import DataError, sentence
 
 _PIECE = 1 << 24
 _LARGE, _GROWTH = 1 << 28, 100
@@ -112,7 +112,7 @@ def _array(path: Path, file: IO[bytes], axes: int | None, zipped: bool) -> np.nd
         array = np.frombuffer(content, dtype).reshape(shape)
     except ValueError as error:  # more axes than NumPy has, or empty ones beside very long ones
         raise DataError(
-            f"{path} holds an array of shape {_shown(shape)}, which cannot be: {error}."
+            f"{path} holds an array of shape {_shown(shape)}, which cannot be: {sentence(error)}"
         ) from None
     return array.astype(dtype.newbyteorder("="))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import DataError, suggest
+from thalweg.errors import DataError, sentence, suggest
 from thalweg.files import write_bytes
 
 ENDINGS = (".npz", ".npy", ".csv")
@@ -117,7 +117,7 @@ def _from_csv(path: Path, columns: Sequence[str] | None) -> Rows:
         try:
             rows.append([float(line[place]) for place in places])
         except ValueError as error:
-            raise DataError(f"{path}, row {number}: {error}.") from error
+            raise DataError(f"{path}, row {number}: {sentence(error)}") from error
     if not rows:
         raise DataError(f"{path} has names of columns and no rows.")
     return np.array(rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thalweg.errors import DataError
+from thalweg.errors import DataError, sentence
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
             f"The file {file} is not UTF-8 text: byte {error.start} does not fit. Convert it first."
         ) from None
     except ValueError as error:  # a NUL in the name
-        raise DataError(f"The text file {file} cannot be read: {error}.") from None
+        raise DataError(f"The text file {file} cannot be read: {sentence(error)}") from None
 
 
 def windows(text: str, length: int, most: int | None = None) -> Windows:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from thalweg.errors import CheckpointError
+from thalweg.errors import CheckpointError, sentence
 from thalweg.files import atomic_path
 
 UNREADABLE = (OSError, SafetensorError, ValueError, TypeError, RecursionError)
@@ -32,7 +32,7 @@ def write_arrays(
         with atomic_path(file) as temporary:
             save_file(plain, temporary, metadata)
     except (ValueError, RuntimeError, OSError) as error:
-        raise CheckpointError(f"The {what} {file} cannot be written: {error}.") from error
+        raise CheckpointError(f"The {what} {file} cannot be written: {sentence(error)}") from error
     return file
 
 

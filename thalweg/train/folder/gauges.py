@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thalweg.errors import CheckpointError
+from thalweg.errors import CheckpointError, sentence
 from thalweg.train.folder.arrays import UNREADABLE, read_arrays, write_arrays
 from thalweg.train.folder.layout import GAUGES
 
@@ -55,7 +55,8 @@ def read_gauges(folder: str | os.PathLike[str]) -> Gauges:
         schema, arrays, (parameters, layers) = read_arrays(path, ("parameters", "layers"))
     except UNREADABLE as error:
         raise CheckpointError(
-            f"The gauges {path} cannot be read: {error}. Record them: thalweg train … --gauges 10, or "
+            f"The gauges {path} cannot be read: {sentence(error)} "
+            "Record them: thalweg train … --gauges 10, or "
             "RecordGauges(folder)."
         ) from error
     named = all(isinstance(each, list) for each in (parameters, layers))

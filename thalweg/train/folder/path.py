@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, sentence
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.folder.arrays import UNREADABLE, read_arrays, write_arrays
 from thalweg.train.folder.layout import PATH
@@ -171,7 +171,7 @@ def read_path(folder: str | os.PathLike[str]) -> RunPath:
         fits = path.points.shape == (len(path.steps), count) and len(path.names) == len(path.shapes)
     except UNREADABLE as error:
         raise TaskError(
-            f"The path {file} cannot be read: {error}. Record one: thalweg train … --keep-path."
+            f"The path {file} cannot be read: {sentence(error)} Record one: thalweg train … --keep-path."
         ) from error
     if schema != SCHEMA or not fits or not path.steps:
         raise TaskError(f"{file} holds no path of the schema {SCHEMA!r}, or it was edited.")

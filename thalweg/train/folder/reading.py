@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from thalweg.errors import CheckpointError, TaskError, suggest
+from thalweg.errors import CheckpointError, TaskError, sentence, suggest
 from thalweg.reading import UnreadableError, parse_json, read_json, read_lines
 from thalweg.tasks import load_task
 from thalweg.tasks.task import Task
@@ -143,7 +143,9 @@ def load_run(path: str | os.PathLike[str], task: Task | None = None) -> SavedRun
             + ("" if folder.is_dir() else " There is no such folder.")
         ) from None
     except (UnreadableError, CheckpointError) as error:
-        raise CheckpointError(f"The record {folder / RUN} is unreadable: {error}.") from error
+        raise CheckpointError(
+            f"The record {folder / RUN} is unreadable: {sentence(error)}"
+        ) from error
     history, evaluations = _history(folder / HISTORY)
     return SavedRun(folder, record, history, evaluations, task)
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from thalweg.errors import CheckpointError
+from thalweg.errors import CheckpointError, sentence
 from thalweg.files import AppendedFile, atomic_path, write_bytes, write_text
 from thalweg.train.folder.layout import (
     FILES,
@@ -136,7 +136,7 @@ def write_weights(path: Path, model: nn.Module) -> None:
         with atomic_path(path) as temporary:
             save_file(state, temporary, {"format": "pt"})
     except (ValueError, RuntimeError, OSError) as error:
-        raise CheckpointError(f"The weights {path} cannot be written: {error}.") from error
+        raise CheckpointError(f"The weights {path} cannot be written: {sentence(error)}") from error
 
 
 def _storable(value: Tensor) -> Tensor:

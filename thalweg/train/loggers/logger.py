@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from thalweg.errors import LogWarning
+from thalweg.errors import LogWarning, sentence
 from thalweg.objective import Scores
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.folder.layout import beginning
@@ -162,7 +162,7 @@ class Logger(Callback, abc.ABC):
             self.failure = error
             warnings.warn(
                 f"The log of {type(self).__name__} in {self.folder} ends here: "
-                f"{type(error).__name__}: {error}. Training goes on without it.",
+                f"{type(error).__name__}: {sentence(error)} Training goes on without it.",
                 LogWarning,
                 stacklevel=3,
             )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.errors import TaskError, ThalwegError
+from thalweg.errors import TaskError, ThalwegError, sentence
 from thalweg.numeric import is_real, is_schedule
 from thalweg.optim import __all__ as optimizer_names
 from thalweg.optim.optimizer import stepping
@@ -61,8 +61,8 @@ def build_optimizer(
     except ThalwegError:
         raise
     except (TypeError, ValueError, IndexError) as error:
-        hint = f". {_NO_SCHEDULE}" if is_schedule(lr) else ""
-        said = f"{_unlike_default(factory, given)}{error}{hint}"
+        hint = f" {_NO_SCHEDULE}" if is_schedule(lr) else ""
+        said = f"{_unlike_default(factory, given)}{sentence(error)}{hint}"
         raise TaskError(f"The optimizer {name_of(optimizer)} cannot be built: {said}") from error
     if not isinstance(bound, torch.optim.Optimizer):
         raise TaskError(

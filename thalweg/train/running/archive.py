@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from thalweg.errors import CheckpointError
+from thalweg.errors import CheckpointError, sentence
 from thalweg.files import atomic_path
 
 _FORMAT = "thalweg-1"
@@ -55,7 +55,9 @@ def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None
         reason = error.strerror or error
         raise CheckpointError(f"The checkpoint {path} cannot be written: {reason}.") from error
     except (SafetensorError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be written: {sentence(error)}"
+        ) from error
 
 
 def rehearsed(content: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +76,9 @@ def _encoded(content: dict[str, Any]) -> tuple[str, dict[str, Tensor]]:
     try:
         return json.dumps(_encode(content, "", tensors)), tensors
     except (RecursionError, ValueError) as error:  # it holds itself, or numbers of endless length
-        raise CheckpointError(f"The checkpoint cannot hold what it is to hold: {error}.") from error
+        raise CheckpointError(
+            f"The checkpoint cannot hold what it is to hold: {sentence(error)}"
+        ) from error
 
 
 def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:

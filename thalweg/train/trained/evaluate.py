@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import DataError, TaskError
+from thalweg.errors import DataError, TaskError, sentence
 from thalweg.objective import Cost, Scores, confusion_matrix
 from thalweg.objective.join import JoinError, join_batches
 from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
@@ -83,8 +83,8 @@ def _joined(parts: list[Any], rows: list[int]) -> Any:
         return join_batches(parts, rows)
     except JoinError as error:
         raise TaskError(
-            f"The outputs of the {len(parts)} batches that were predicted cannot be joined: {error}. "
-            f"Predict at most {max(rows)} rows at once."
+            f"The outputs of the {len(parts)} batches that were predicted cannot be joined: "
+            f"{sentence(error)} Predict at most {max(rows)} rows at once."
         ) from None
 
 
