@@ -60,10 +60,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "a number for a switch": (
         lambda: scaled(1.0, nesterov=1),
-        ("nesterov", "switch of type bool", "got 1"),
+        ("nesterov", "switch: it must be of type bool", "got 1"),
     ),
-    "a bool for a word": (lambda: scaled(1.0, kind=True), ("kind", "switch of type str")),
-    "a word for a switch": (lambda: scaled(1.0, nesterov="no"), ("switch of type bool", "'no'")),
+    "a bool for a word": (lambda: scaled(1.0, kind=True), ("kind", "switch: it must be of type str")),
+    "a word for a switch": (lambda: scaled(1.0, nesterov="no"), ("switch: it must be of type bool", "'no'")),
     "a switch for a number": (lambda: scaled(1.0, beta=True), ("beta", "must be a number", "True")),
     "a word for a number": (lambda: scaled("2"), ("factor", "must be a number", "'2'")),
     "nothing for a number": (lambda: scaled(1.0, beta=None), ("must be a number", "None")),
@@ -87,9 +87,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "an empty chain": (lambda: thalweg.chain(), ("at least one rule",)),
     "an undecorated function": (
         lambda: thalweg.chain(rules.descend, descent),
-        ("link 2", "not a rule", "Decorate it with @rule"),
+        ("Link 2", "not a rule", "Decorate it with @rule"),
     ),
-    "something else": (lambda: thalweg.chain(0.1), ("link 1", "0.1", "not a rule")),
+    "something else": (lambda: thalweg.chain(0.1), ("Link 1", "0.1", "not a rule")),
     "an undecorated function in an optimizer": (
         lambda: thalweg.Optimizer([torch.nn.Parameter(torch.ones(1))], descent),
         ("not a rule", "@rule"),
@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "a number for a switch in a step": (
         lambda: one_step(thalweg.chain(scaled(1.0)), nesterov=0.0),
-        ("switch of type bool",),
+        ("switch: it must be of type bool",),
     ),
 }
 
