@@ -180,7 +180,7 @@ def test_data_that_can_be_read_once_are_refused() -> None:
         a @ v
     with pytest.raises(DataError, match="gave no batch"):
         hessian(model, "cross_entropy", []) @ v
-    with pytest.raises(DataError, match="A batch is"):
+    with pytest.raises(DataError, match="A batch must be"):
         hessian(model, "cross_entropy", [x, x]) @ v
     with pytest.raises(DataError, match="one batch"):
         hessian(model, "cross_entropy", x)
@@ -352,7 +352,7 @@ def test_what_is_wrong_is_said() -> None:
         a.dense(10)
     with pytest.raises(TaskError, match="huber_loss is not known"):
         fisher(model, "huber", (x, x)) @ torch.ones(24, dtype=torch.float64)
-    with pytest.raises(TaskError, match="kind is"):
+    with pytest.raises(TaskError, match="kind must be"):
         fisher(model, "mse", (x, x), kind="exakt")  # type: ignore[arg-type]
     mixed = nn.Sequential(mlp(), nn.Linear(3, 3).double())
     with pytest.raises(TaskError, match="one type on one device"):

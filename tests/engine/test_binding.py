@@ -62,8 +62,14 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: scaled(1.0, nesterov=1),
         ("nesterov", "switch: it must be of type bool", "got 1"),
     ),
-    "a bool for a word": (lambda: scaled(1.0, kind=True), ("kind", "switch: it must be of type str")),
-    "a word for a switch": (lambda: scaled(1.0, nesterov="no"), ("switch: it must be of type bool", "'no'")),
+    "a bool for a word": (
+        lambda: scaled(1.0, kind=True),
+        ("kind", "switch: it must be of type str"),
+    ),
+    "a word for a switch": (
+        lambda: scaled(1.0, nesterov="no"),
+        ("switch: it must be of type bool", "'no'"),
+    ),
     "a switch for a number": (lambda: scaled(1.0, beta=True), ("beta", "must be a number", "True")),
     "a word for a number": (lambda: scaled("2"), ("factor", "must be a number", "'2'")),
     "nothing for a number": (lambda: scaled(1.0, beta=None), ("must be a number", "None")),

@@ -73,7 +73,7 @@ def test_ends_alone_have_a_line_and_one_end_a_random_plane(line_file: Path) -> N
 
 
 def test_ctrl_c_keeps_what_is_computed(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupting(monkeypatch, evaluated, "_collected", at=30)
+    interrupting(monkeypatch, evaluated, "_collected", at=12)
     result = call("landscape", "a", "b", "--points", "9", "--html", "l.html")
     assert result.exit_code == 130
     assert "It was interrupted" in result.stdout

@@ -197,7 +197,7 @@ def test_a_schedule_that_returns_no_number(name: str, kind: str) -> None:
         )
 
     with pytest.raises(
-        TypeError, match=r"the schedule of lr returned .* after 0 steps, not a number"
+        TypeError, match=r"The schedule of lr returned .* after 0 steps, not a number"
     ):
         made(lambda k: wrong)
     optimizer = made(lambda k: 0.1 if k < 2 else wrong)
@@ -218,7 +218,7 @@ def test_a_first_value_that_is_refused_as_a_number_is() -> None:
         optim.Adam(p, lr=lambda k: -1.0)
     with pytest.raises(ValueError, match=r"Invalid beta parameter at index 1: 1.5"):
         optim.Adam(p, betas=(0.9, lambda k: 1.5))
-    with pytest.raises(TypeError, match="the schedule of maximize"):
+    with pytest.raises(TypeError, match="The schedule of maximize"):
         optim.Lion(p, maximize=lambda k: True)
 
 

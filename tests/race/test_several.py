@@ -125,7 +125,7 @@ def test_the_same_task_twice_gets_numbers() -> None:
 
 
 def test_what_cannot_be_summed_up_is_refused() -> None:
-    with pytest.raises(TaskError, match="got none"):
+    with pytest.raises(TaskError, match="no races to sum up"):
         sum_up([])
     with pytest.raises(TaskError, match=r"thalweg\.race/1"):
         sum_up([race("a", {"adam": 1}, schema="thalweg.race/1")])

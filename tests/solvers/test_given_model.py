@@ -110,5 +110,5 @@ def test_what_is_no_curvature_is_said() -> None:
             minimize(rosenbrock, START, method, curvature=hessian_at)
     with pytest.raises(TypeError, match="no option 'curvature'"):
         minimize_many(rosenbrock, START[None], "newton", curvature=hessian_at)
-    with pytest.raises(TaskError, match="v has"):
+    with pytest.raises(TaskError, match="v must have"):
         minimize(rosenbrock, START, "newton-cg", curvature=lambda x: Matrix(torch.eye(3).double()))

@@ -99,7 +99,9 @@ def test_something_that_is_no_optimizer_is_refused() -> None:
     ],
 )
 def test_what_cannot_make_optimizers_is_refused(given: Any, got: str) -> None:
-    with pytest.raises(TypeError, match=f"Give the class, or a function of params, .* got {got}$"):
+    with pytest.raises(
+        TypeError, match=f"Give the class, or a function of params, .* got {got}\\.$"
+    ):
         check_optimizer(given)
 
 

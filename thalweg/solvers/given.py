@@ -56,7 +56,7 @@ def as_count(given: Any, name: str, least: int = 1) -> int:
 
     >>> as_count(1.5, "max_iter", 0)
     Traceback (most recent call last):
-    ValueError: max_iter is an integer of at least 0; got 1.5.
+    ValueError: max_iter must be an integer of at least 0; got 1.5.
     """
     count = as_whole(given)
     if count is None or count < least:
@@ -72,7 +72,7 @@ def as_tolerance(given: Any) -> float | None:
 
     >>> as_tolerance(-1.0)
     Traceback (most recent call last):
-    ValueError: tol is a number of at least 0 and below 1, or None; got -1.0.
+    ValueError: tol must be a number of at least 0 and below 1, or None; got -1.0.
     """
     if given is None:
         return None
