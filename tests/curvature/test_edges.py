@@ -21,7 +21,7 @@ from thalweg.curvature import (
     noise_scale,
     sharpness,
 )
-from thalweg.curvature.summary import Effort, summarise
+from thalweg.curvature.summary import Effort, summarize
 from thalweg.errors import DataError, TaskError
 
 KINDS = (torch.optim, optim)
@@ -174,7 +174,7 @@ def test_a_summary_has_every_figure_with_its_cost() -> None:
     a = hessian(model, "cross_entropy", (x, y))
     batches = [(x[i : i + 2], y[i : i + 2]) for i in (0, 2, 4)]
     edge = Edge("SGD", 0.1, 2.0)
-    found = summarise(a, edge=edge, batches=batches, effort=Effort(k=2, trace=72, steps=10))
+    found = summarize(a, edge=edge, batches=batches, effort=Effort(k=2, trace=72, steps=10))
     document = found.to_dict()
     dense = torch.linalg.eigvalsh(Matrix(a.dense()).dense())
     assert abs(document["eigenvalues"]["largest"][0] - float(dense[-1])) < 1e-3
@@ -193,11 +193,11 @@ def test_a_summary_has_every_figure_with_its_cost() -> None:
     assert document["sharpness"]["gradients"] == 0, (
         "of gradient descent it is the largest eigenvalue"
     )
-    scaled = summarise(a, edge=Edge("Adam", 0.1, 38.0, torch.full((24,), 2.0).double()))
+    scaled = summarize(a, edge=Edge("Adam", 0.1, 38.0, torch.full((24,), 2.0).double()))
     assert scaled.sharpness is not None
     assert abs(scaled.sharpness.value.value - 4 * float(dense[-1])) < 1e-3
     assert scaled.sharpness.value.gradients > 10
-    few = summarise(a, batches=batches[:1], by_layer=False, effort=Effort(most=2))
+    few = summarize(a, batches=batches[:1], by_layer=False, effort=Effort(most=2))
     assert (few.layers, few.noise, few.sharpness) == ({}, None, None)
     assert "at least 3 batches" in few.notes[0]
     assert "not converged" in few.notes[1]

@@ -78,7 +78,7 @@ def curvature(
     is one over the rows used. --along shows how the sharpness came there.
     """
     from thalweg.cli.shared.values import checked_rate
-    from thalweg.curvature.summary import Effort, summarise
+    from thalweg.curvature.summary import Effort, summarize
     from thalweg.tasks import load_task
     from thalweg.train.machine.threads import threads_for, torch_threads
     from thalweg.train.sharpness_along import some_batches
@@ -92,7 +92,7 @@ def curvature(
         model, stepped = _trained(subject, optimizer, lr, epochs, seed, watch)
         edge, notes = _edge(stepped, model)
         effort = Effort(k=k, most=most, probes=probes, seed=seed)
-        found = summarise(
+        found = summarize(
             _operator(matrix, model, subject, rows, training, seed),
             edge=edge,
             batches=some_batches(subject, model, subject.batch_size, rows, seed),

@@ -72,7 +72,7 @@ class CurvatureSummary:
         }
 
 
-def summarise(
+def summarize(
     a: ModelOperator,
     *,
     edge: Edge | None = None,

@@ -32,7 +32,7 @@ def free_file(
     >>> free_file("bowl.mp4", "An animated picture", "--gif", ".gif")
     Traceback (most recent call last):
     ...
-    thalweg.errors.TaskError: An animated picture is a file that ends in .gif; got bowl.mp4.
+    thalweg.errors.TaskError: An animated picture must be a file that ends in .gif; got bowl.mp4.
     """
     file = Path(path)
     if file.suffix.lower() != ending:
