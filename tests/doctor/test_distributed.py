@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.doctor.helpers import FEATURES, batches, net, trained
 from tests.exact import RERUN, same
+from tests.two_processes import in_two_processes
 from thalweg.doctor import Doctor
 
 STEPS = 40
@@ -49,16 +48,8 @@ def _numbers(model: nn.Module) -> list[Any]:
     return [(t.to_local() if hasattr(t, "to_local") else t).tolist() for t in found]
 
 
-def _worker(rank: int, kind: str, folder: str) -> None:
+def _work(rank: int, kind: str) -> dict[str, Any]:
     """Train with a doctor and without; the processes look at different steps, and only one reports."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=2,
-        timeout=datetime.timedelta(seconds=600),
-    )
     ends = []
     for watch in (False, True):
         model = KINDS[kind]()
@@ -85,16 +76,13 @@ def _worker(rank: int, kind: str, folder: str) -> None:
         found["losses"] = len(doctor.watched.batch_losses)
         found["update"] = updates[-1].update.tolist()
         found["still the same"] = _numbers(model) == ends[1]
-    pathlib.Path(folder, f"{rank}.json").write_text(json.dumps(found))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    return found
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_train_as_without_a_doctor(kind: str, tmp_path: pathlib.Path) -> None:
-    torch.multiprocessing.spawn(_worker, (kind, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
-    here, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (1, 0))
+    other, here = in_two_processes(_work, tmp_path, kind)
     assert here["same"], "to the bit: the same instructions ran"
     assert other["same"]
     assert here["still the same"], "after the report"

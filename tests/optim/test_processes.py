@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
-import json
-import pathlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.two_processes import in_two_processes
 from thalweg import optim
 from thalweg.errors import EngineError
 from thalweg.rules import clip_by_global_norm, ema
@@ -173,15 +171,7 @@ RESUMED = ["AdamW", "Prodigy"]
 COPIES = ["AdamW", "LAMB", "Prodigy"]
 
 
-def _worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=2,
-        timeout=datetime.timedelta(seconds=600),
-    )
+def _work(rank: int, folder: str) -> dict[str, Any]:
     found: dict[str, Any] = {f"shared out {kind}": shared_out(kind) for kind in ZERO}
     found["of one parameter"] = of_one_parameter()
     found |= {f"in parts {kind}": in_parts(kind) for kind in PARTS}
@@ -189,17 +179,14 @@ def _worker(rank: int, folder: str) -> None:
     found |= {f"copies {kind}": replicated(kind, rank) for kind in COPIES}
     found["refusal"] = refusal("LAMB")
     found |= {f"flat {kind}": flat(kind) for kind in ("AdamW", "Prodigy")}
-    pathlib.Path(folder, f"{rank}.json").write_text(json.dumps(found))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return what the two processes found."""
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(_worker, (str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+    return in_two_processes(_work, folder, str(folder))
 
 
 @pytest.mark.parametrize(
