@@ -20,7 +20,7 @@ from thalweg.engine.passes import reductions_over_all
 from thalweg.engine.program.program import Program
 from thalweg.errors import EngineError
 from thalweg.optim.stepping.checks import Group, all_params
-from thalweg.optim.stepping.spread import Spread, needs_whole
+from thalweg.optim.stepping.partition import Partition, needs_whole
 from thalweg.optim.stepping.steppable import is_sharded, param_names, sharded_problem
 
 
@@ -44,7 +44,7 @@ class ShardsPlan:
         self._readers = [owner._reader(group) for group in self._groups]
         self._published: dict[int, tuple[Tensor, str, Any]] = {}
         programs = self._checked_programs()
-        self._begin(self._spread(programs))
+        self._begin(self._partition(programs))
 
     # -- making ---------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class ShardsPlan:
                 )
         return tuple(found)
 
-    def _spread(self, programs: tuple[Program, ...]) -> Spread | None:
+    def _partition(self, programs: tuple[Program, ...]) -> Partition | None:
         """Return with whom the parts are reduced; all of them must be divided in the same way."""
         reducing = [program for program in programs if any(reductions_over_all(program))]
         dims = {_mesh_dims(p) for p in self._params}
@@ -86,9 +86,9 @@ class ShardsPlan:
             )
         ((mesh, sharded),) = [each for each in dims if each is not None]
         groups = tuple(mesh.get_group(dim) for dim in sharded)
-        return Spread(groups, programs, tuple(self._params))
+        return Partition(groups, programs, tuple(self._params))
 
-    def _begin(self, spread: Spread | None) -> None:
+    def _begin(self, partition: Partition | None) -> None:
         """Fill the stepper of the parts: chains and numbers are the owner's."""
         owner, stepper = self._owner, self._stepper
         parts = iter(self._parts)
@@ -110,7 +110,7 @@ class ShardsPlan:
         stepper._schedules, stepper._backends = {}, owner._backends
         stepper.composition = lambda group: owner.composition(owner_of[id(group)])
         stepper.form = lambda group, x: owner.form(owner_of[id(group)], whole[id(x)])
-        stepper._spread = lambda: spread
+        stepper._partition = lambda: partition
 
     # -- stepping -------------------------------------------------------------------------------------
 

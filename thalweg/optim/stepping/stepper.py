@@ -34,10 +34,10 @@ from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_
 from thalweg.optim.stepping.keeping import convert_all
 from thalweg.optim.stepping.members import members_of
 from thalweg.optim.stepping.memory_use import KeepsStates
+from thalweg.optim.stepping.partition import Partition, partition_of
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader
 from thalweg.optim.stepping.shards import ShardsPlan
 from thalweg.optim.stepping.shell import of_itself
-from thalweg.optim.stepping.spread import Spread, spread_of
 from thalweg.optim.stepping.steppable import (
     check_gradient,
     is_sharded,
@@ -195,9 +195,9 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
 
     # -- plans ----------------------------------------------------------------------------------------
 
-    def _spread(self) -> Spread | None:
+    def _partition(self) -> Partition | None:
         """Return with which processes the parameters are stepped together, or None."""
-        return spread_of(self.param_groups, lambda group, p: self._reader(group, p).program)
+        return partition_of(self.param_groups, lambda group, p: self._reader(group, p).program)
 
     def _make_plan(self) -> CheckedPlan | ShardsPlan:
         """Plan a step of the parameters that have gradients now."""
@@ -219,16 +219,16 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         wanted = [(p, form) for (p, *_), form in zip(present, forms, strict=True)]
         refuse_without_values(p for p, form in wanted if form.program.number_outputs)
         self._open_states(wanted)
-        spread = self._spread()
+        partition = self._partition()
         places = {id(p): n + self._first_ordinal for p, _, _, n in present}
-        places |= {} if spread is None else spread.ordinals()
+        places |= {} if partition is None else partition.ordinals()
         plan = Plan(
             list(members_of(present, forms, self.state, self._places, names, places)),
             self._backends(),
             required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
             on_device=self._is_capturable(),
-            across=None if spread is None else spread.across(),
+            across=None if partition is None else partition.across(),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
         return CheckedPlan(

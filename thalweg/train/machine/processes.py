@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
-import torch
-
 from thalweg.errors import ProcessesWarning
+from thalweg.optim.stepping.partition import processes_in_group
 
 
 def warn_of_copies() -> None:
@@ -25,7 +24,8 @@ def warn_of_copies() -> None:
 
 def _number_of_processes() -> int:
     """Return how many processes are in the group, or were started by torchrun."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size()
+    in_group = processes_in_group()
+    if in_group is not None:
+        return in_group
     started = os.environ.get("WORLD_SIZE", "") if "TORCHELASTIC_RUN_ID" in os.environ else ""
     return int(started) if started.isdecimal() else 1

@@ -1,4 +1,4 @@
-"""Optimizers whose parameters are spread over processes: with whom a step reduces over all tensors.
+"""Parameters that are partitioned among processes: with whom a step reduces over all tensors.
 
 `ZeroRedundancyOptimizer` gives the optimizer of each process some of the parameters; a norm over all of them,
 or a distance, is then one over all processes. It is found on the stack, since it tells nobody. FSDP1 gives
@@ -28,7 +28,7 @@ _ZERO = ("torch.distributed.optim.zero_redundancy_optimizer", "ZeroRedundancyOpt
 
 
 @dataclass(frozen=True)
-class Spread:
+class Partition:
     """The parameters that are stepped together with other processes.
 
     Attributes: `groups`, the process groups; `programs`, those by which any process steps a parameter;
@@ -52,27 +52,25 @@ class Spread:
         return sum(p.numel() for p in self.params if p.grad is not None)
 
 
-def is_running() -> bool:
-    """Whether this process trains together with others."""
-    return (
-        torch.distributed.is_available()
-        and torch.distributed.is_initialized()
-        and torch.distributed.get_world_size() > 1
-    )
+def processes_in_group() -> int | None:
+    """Return how many processes the default group has, None before there is one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size()
+    return None
 
 
-def spread_of(groups: Sequence[Group], program_of: FindProgram) -> Spread | None:
+def partition_of(groups: Sequence[Group], program_of: FindProgram) -> Partition | None:
     """Return with whom the parameters of these groups are stepped, or None where they are all here.
 
     Warns where they are parts of parameters, and a rule needs the whole of them.
     """
-    if not is_running():
+    if (processes_in_group() or 1) == 1:
         return None
     frame = frame_of(*_ZERO, "_local_step")
     if frame is not None:
         zero = frame.f_locals["self"]
         programs = _programs(zero.param_groups, program_of)
-        return Spread((zero.process_group,), programs, tuple(all_params(zero.param_groups)))
+        return Partition((zero.process_group,), programs, tuple(all_params(zero.param_groups)))
     if any(getattr(p, "_fsdp_flattened", False) for p in all_params(groups)):
         _warn_of_parts(_programs(groups, program_of))
     return None
