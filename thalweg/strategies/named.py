@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from thalweg.errors import TaskError, sentence, suggest
@@ -18,7 +17,7 @@ from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.teachers import distillation, hints
 from thalweg.strategies.transfer import copied_layers, transfer
 from thalweg.strategies.unchanged import plain
-from thalweg.tasks.by_name.files import is_in_file, run_file
+from thalweg.tasks.by_name.files import held_in_file, is_in_file
 
 STRATEGIES: dict[str, type[Strategy]] = {
     kind.__name__: kind
@@ -118,19 +117,7 @@ def _must_be_given(field: dataclasses.Field[Any]) -> bool:
 
 def _in_file(text: str) -> Strategy:
     """Return the strategy that "file.py:name" holds."""
-    home, _, name = text.partition(":")
-    if not name.isidentifier():
-        raise TaskError(
-            "A strategy of your own must be file.py:name, with the name of a strategy; "
-            f"got {text!r}. Write {home}:mine."
-        )
-    if not Path(home).is_file():
-        raise TaskError(f"There is no file {home} to take the strategy {name!r} from.")
-    held = vars(run_file(Path(home)))
-    if name not in held:
-        own = [each for each in held if not each.startswith("_")]
-        raise TaskError(f"The file {home} has nothing called {name!r}.{suggest(name, own)}")
-    found = held[name]
+    found = held_in_file(text, "a strategy", "a strategy")
     if not isinstance(found, Strategy):
         more = " Make one: call it." if isinstance(found, type) else ""
         raise TaskError(

@@ -24,7 +24,7 @@ from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
 from thalweg.tasks.by_name.files import is_in_file
 from thalweg.train.optimizers.known import OptimizerFactory
-from thalweg.train.optimizers.own import load_from_file, name_in_file
+from thalweg.train.optimizers.own import called_in_file, load_from_file
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""
@@ -121,7 +121,7 @@ def _in_file(text: str) -> Entrant:
     """Return what "file.py:name" holds as an entrant, called by its name; an `Entrant` keeps its own."""
     held = load_from_file(text)
     entrant = _as_entrant(held)
-    return entrant if isinstance(held, Entrant) else replace(entrant, name=name_in_file(text))
+    return entrant if isinstance(held, Entrant) else replace(entrant, name=called_in_file(text))
 
 
 def _parted(sign: re.Pattern[str], text: str) -> tuple[str, str | None]:

@@ -7,10 +7,11 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from thalweg.errors import TaskError, suggest
 from thalweg.objective.blame import blame
@@ -26,6 +27,45 @@ def is_in_file(text: str) -> bool:
     (True, False)
     """
     return text.partition(":")[0].endswith(".py")
+
+
+def name_in_file(text: str, what: str, kinds: str) -> str:
+    """Return the name behind the file, "lion" of "mine.py:lion".
+
+    `what` is wanted, with its article, such as "a strategy"; `kinds` says what the name may be of.
+
+    Raises:
+        TaskError: where there is none.
+    """
+    home, _, name = text.partition(":")
+    if not name.isidentifier():
+        raise TaskError(
+            f"{what[0].upper()}{what[1:]} of your own must be file.py:name, with the name of {kinds}; got "
+            f"{text!r}. Write {home}:mine."
+        )
+    return name
+
+
+def held_in_file(
+    text: str, what: str, kinds: str, run: Callable[[Path], Mapping[str, Any]] | None = None
+) -> Any:
+    """Run the file of "file.py:name" and return what it holds under the name.
+
+    `run` returns what a file holds; by default the file is run each time. See `name_in_file`.
+
+    Raises:
+        TaskError: for a file that is missing or cannot be run, and for a name that it does not have.
+    """
+    home, name = text.partition(":")[0], name_in_file(text, what, kinds)
+    if not Path(home).is_file():
+        raise TaskError(
+            f"There is no file {home} to take the {what.partition(' ')[2]} {name!r} from."
+        )
+    held = vars(run_file(Path(home))) if run is None else run(Path(home))
+    if name not in held:
+        own = [each for each in held if not each.startswith("_")]
+        raise TaskError(f"The file {home} has nothing called {name!r}.{suggest(name, own)}")
+    return held[name]
 
 
 def run_file(path: Path) -> ModuleType:

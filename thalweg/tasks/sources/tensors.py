@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.errors import DataError
+from thalweg.errors import DataError, sentence
 
 _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64}
 """Dtypes that few of PyTorch's functions know, and those that hold their numbers."""
@@ -131,4 +131,4 @@ def _refusal(kind: Any, what: str, error: Exception) -> str:
         advice = " Put the fields side by side: np.stack([x[name] for name in x.dtype.names], 1)."
     elif letter in ("O", "U", "S"):
         advice = " Turn it into numbers column by column, then x.astype('float32')."
-    return f"The {what} are not an array of numbers ({kind}): {str(error).rstrip('.')}.{advice}"
+    return f"The {what} are not an array of numbers ({kind}): {sentence(error)}{advice}"

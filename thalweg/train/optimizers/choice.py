@@ -15,7 +15,7 @@ from thalweg.optim.named import find_optimizer
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks.by_name.files import is_in_file
 from thalweg.train.optimizers.known import has_routes, name_of
-from thalweg.train.optimizers.own import load_from_file, name_in_file
+from thalweg.train.optimizers.own import called_in_file, load_from_file
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _named(name: str) -> ChosenOptimizer:
 
 def _in_file(text: str) -> ChosenOptimizer:
     """Return what "file.py:name" holds, called by its name."""
-    return replace(_as_it_is(load_from_file(text)), name=name_in_file(text))
+    return replace(_as_it_is(load_from_file(text)), name=called_in_file(text))
 
 
 def _as_it_is(optimizer: Any) -> ChosenOptimizer:
