@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -43,9 +43,9 @@ def run_together(
     """
     waiting: dict[int, Partials] = {}
     for k, (each, names_by_stage) in enumerate(passes):
-        _resume(k, lambda each=each: next(each), waiting)  # type: ignore[misc]
+        _resume(k, each, None, waiting)
         while k in waiting and not any(names_by_stage):
-            _resume(k, lambda each=each: each.send(()), waiting)  # type: ignore[misc]
+            _resume(k, each, (), waiting)
     stage = 0
     while waiting or (across is not None and stage < across.stages):
         wholes: dict[tuple[str, ...], Partials] = {}
@@ -56,14 +56,14 @@ def run_together(
             wholes = across.whole(stage, wholes)
         for k in list(waiting):
             each, names_by_stage = passes[k]
-            sent = wholes[names_by_stage[stage]]
-            _resume(k, lambda each=each, sent=sent: each.send(sent), waiting)  # type: ignore[misc]
+            _resume(k, each, wholes[names_by_stage[stage]], waiting)
         stage += 1
 
 
-def _resume(k: int, go: Callable[[], Partials], waiting: dict[int, Partials]) -> None:
+def _resume(k: int, each: Pass, sent: Any, waiting: dict[int, Partials]) -> None:
+    """Let a pass go on to its next stage by what it is sent: None where it begins."""
     try:
-        waiting[k] = go()
+        waiting[k] = each.send(sent)
     except StopIteration:
         waiting.pop(k, None)
 
