@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from thalweg.errors import suggest
+from thalweg.errors import sentence, suggest
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What typer raises for it: click's class, of which newer versions of typer have their own."""
@@ -53,7 +53,7 @@ def _of_value(error: Any) -> str:
     """Return what was expected of a value, and what was given."""
     found = getattr(error.__cause__, "errors", None)
     if found is None:  # older versions name the value in the message, as our own errors do
-        return f"{error.message.rstrip('.')}."
+        return sentence(error.message)
     first = found()[0]
     expected = _EXPECTED.get(first["type"].partition("_")[0])
     if expected is None:
