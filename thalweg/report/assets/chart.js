@@ -208,5 +208,5 @@ const chart = (() => {
     pointing(element, { shown, of, unified: layout.hovermode === "x unified", again: () => draw(element, figure) });
   };
 
-  return { draw, svg };
+  return { draw, svg, long };
 })();

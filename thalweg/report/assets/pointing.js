@@ -79,14 +79,14 @@ const pointing = (() => {
 
   // -- a part of the chart -------------------------------------------------------------------------------
 
-  const panelAt = ({ of, shown }, y) => shown.map(({ trace }) => (trace.yaxis || "y").replace(/^y/, "yaxis"))
+  const panelAt = ({ of, shown }, y) => shown.map(({ trace }) => chart.long(trace.yaxis || "y"))
     .find((key) => y >= of.panels[key].top && y <= of.panels[key].bottom);
   const zoom = (element, [x0, y0], [x1, y1]) => {
     const { drawn } = state.get(element), { of } = drawn, key = panelAt(drawn, y0);
     if (!key || Math.abs(x1 - x0) < 12 || Math.abs(y1 - y0) < 12) return;
     const { top, bottom } = of.panels[key];
-    const { trace } = drawn.shown.find((one) => (one.trace.yaxis || "y").replace(/^y/, "yaxis") === key);
-    const across = (trace.xaxis || "x").replace(/^x/, "xaxis");
+    const { trace } = drawn.shown.find((one) => chart.long(one.trace.yaxis || "y") === key);
+    const across = chart.long(trace.xaxis || "x");
     const part = ([low, high], from, to) => [from, to].sort((a, b) => a - b).map((share) => low + Math.max(0, Math.min(1, share)) * (high - low));
     element.zoom = { ...element.zoom,
       [across]: part(of.range[across], (x0 - of.left) / (of.right - of.left), (x1 - of.left) / (of.right - of.left)),
