@@ -16,22 +16,24 @@ from thalweg.doctor.watched import GradientError, Watched
 LossFunction = Callable[[Any, Any], Tensor]
 MOST_PARAMETERS = 24
 STEP = 1e-2
-"""How far weights are moved to see what their gradient should be, as a share of their norm."""
+"""How far weights are moved to measure the slope of the loss, as a share of their norm."""
 SHARES = (1.0, 0.4, 0.1)
-"""And by these shares of that, at which the slopes must agree."""
+"""Shares of that distance at which the slopes must agree."""
 WRONG = 0.3
-"""A slope against the gradient is of the other sign where it is such a share of it."""
+"""A slope has the other sign than the gradient if it is at least this share of it, in the other direction."""
 NOISE = 1e-6
-"""Changes of the loss, as a share of it, that may be rounding in float32 …"""
+"""Relative changes of the loss up to this size may be rounding in float32."""
 UNITS, DRAWS = 4.0, 3
-"""… or as large as those that weights make which are off by so many units of their precision: a sum of
-products is that of slightly different factors (Higham, 2002, 3.1)."""
+"""Weights that are off by this many units of their precision change the loss as rounding may: a sum of
+products is that of slightly different factors (Higham, 2002, 3.1). The largest change of this many draws
+counts."""
 CERTAIN = 5.0
-"""So many times as much as rounding is none."""
+"""A change of the loss above this many times the rounding error is not rounding."""
 NODES = (-0.906, -0.538, 0.0, 0.538, 0.906)
-WEIGHTS = (0.237, 0.479, 0.569, 0.479, 0.237)
-"""Those of Gauss and Legendre on -1 to 1: a gradient that is 0 at one place alone, at a kink or in units that
+"""Nodes of Gauss and Legendre on -1 to 1: a gradient that is 0 at one place alone, at a kink or in units that
 are saturated there, is not wrong."""
+WEIGHTS = (0.237, 0.479, 0.569, 0.479, 0.237)
+"""The weights of these nodes."""
 
 
 @dataclass(frozen=True)
