@@ -186,9 +186,11 @@ def test_of_steps_between_looks_losses_and_rates_are_kept(gives_batches: bool) -
         shorter += len(doctor._notes.rows) < doctor._quiet
         doctor.step(loss, batch)
         loss.zero_()  # a later change in place is not seen
+        doctor.validated(float(step))
         if step == 100:
             doctor.report()
     assert shorter > 150
+    assert doctor.watched.validations == [(step + 1, float(step)) for step in range(300)]
     with pytest.raises(TaskError, match=r"loss.mean\(\)"):
         doctor.step(torch.zeros(3), batch)
     doctor.report()

@@ -144,7 +144,7 @@ class Doctor:
         check_step(loss, batch)
         if self._is_closed:
             return
-        self.watched.steps = self._read + len(notes) + 1
+        self.watched.steps = self._steps + 1
         try:
             self._note(loss, batch, began)
         except Exception as error:  # the doctor's own: it must not end the training
@@ -220,7 +220,7 @@ class Doctor:
 
     def validated(self, loss: float) -> None:
         """Tell the doctor the loss of the validation set."""
-        self.watched.validations.append((self.watched.steps, float(loss)))
+        self.watched.validations.append((self._steps, float(loss)))
 
     def diverged(self, batch: Any = None) -> None:
         """Tell the doctor that the loss of the next batch is not finite, so that no step is taken on it."""
@@ -251,6 +251,11 @@ class Doctor:
     def _examine(self) -> None:
         left = self._forks - self.spent
         examine(self.watched, self.loss, self._start, self._failed, left)
+
+    @property
+    def _steps(self) -> int:
+        """The steps up to now, those of which nothing but a note was kept among them."""
+        return self._read + len(self._notes.rows)
 
     @property
     def _start(self) -> Origin | None:
