@@ -12,6 +12,7 @@ import numpy as np
 
 from thalweg.landscape.contours import contour, image_of, levels_of
 from thalweg.numeric import plural
+from thalweg.report.parts.axes import round_step
 from thalweg.report.parts.offline import asset
 
 WIDE = 760
@@ -158,7 +159,5 @@ def axis_names(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    rough = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * unit for each in (1, 2, 5, 10) if each * unit >= rough)
+    step = round_step(high - low)
     return [round(k * step, 10) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]

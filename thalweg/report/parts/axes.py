@@ -101,3 +101,13 @@ def even_ticks(low: float, high: float) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
+
+
+def round_step(length: float) -> float:
+    """Return 1, 2 or 5 times a power of ten that goes into a length five times at most.
+
+    >>> round_step(50), round_step(2.2)
+    (10.0, 0.5)
+    """
+    size = 10.0 ** math.floor(math.log10(length / 5))
+    return next(mark * size for mark in (1, 2, 5, 10) if mark * size >= length / 5)

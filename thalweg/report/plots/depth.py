@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from thalweg.report.parts.axes import round_step
 from thalweg.report.parts.palette import Colour, colours
 
 WIDTH, HEIGHT = 480, 300
@@ -114,18 +115,8 @@ def _ticks(low: float, high: float) -> list[float]:
     [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
     """
     length = max(high - low, 1e-3)
-    step = _step(length)
+    step = round_step(length)
     return [k * step for k in range(math.floor(low / step), math.ceil(high / step) + 1)]
-
-
-def _step(length: float) -> float:
-    """Return 1, 2 or 5 times a power of ten that goes into a length five times at most.
-
-    >>> _step(50), _step(2.2)
-    (10.0, 0.5)
-    """
-    size = 10.0 ** math.floor(math.log10(length / 5))
-    return next(mark * size for mark in (1, 2, 5, 10) if mark * size >= length / 5)
 
 
 def _axes(plane: _Plane, ticks: Sequence[float], title: str) -> str:
@@ -136,7 +127,7 @@ def _axes(plane: _Plane, ticks: Sequence[float], title: str) -> str:
         f"{f'{t:.6g}'.replace('-', '−')}</text>"
         for t in ticks
     )
-    step = max(1, round(_step(plane.last)))
+    step = max(1, round(round_step(plane.last)))
     layers = "".join(
         f'<text x="{plane.x(place):.1f}" y="{HEIGHT - _BOTTOM + 20}" text-anchor="middle" '
         f'opacity=".75">{place}</text>'
